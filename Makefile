@@ -1,0 +1,71 @@
+# `make` lists the targets. Needs Go and, for the tests that trace system
+# calls, strace, which `make test` installs when it may.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# For how long `make fuzz` runs each target.
+FUZZTIME ?= 10s
+# How often `make crash` kills the server, and the seed that replays a run.
+KILLS    ?= 200
+SEED     ?=
+
+GOLDEN := github.com/rollway/rollway/internal/golden
+
+.DEFAULT_GOAL := help
+.PHONY: help run build needs test check race fuzz crash bench golden
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## build the server and start it with its defaults
+	exec bin/rollway serve
+
+build: ## build bin/rollway, a static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/rollway ./cmd/rollway
+
+needs: ## install the outside programs that tests use
+	@if command -v strace >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace; } || \
+			echo 'strace could not be installed: the tests that need it are skipped, with CI=true they fail'; \
+	else \
+		echo 'strace is missing and only root can install it: the tests that need it are skipped, with CI=true they fail'; \
+	fi
+
+test: needs ## run all tests and list what was skipped; with CI=true a missing program is a failure
+	go test -C tools ./...
+	go test -json ./... | go run -C tools ./testreport
+
+check: ## check formatting, vet (also for arm64), staticcheck, layers, module files
+	@unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go vet -C tools ./...
+	GOARCH=arm64 go vet ./...
+	go build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+	go test ./internal/layering
+	go mod tidy -diff
+	go mod tidy -C tools -diff
+
+race: needs ## run all tests under the race detector, with invariants checked
+	go test -race -json ./... | go run -C tools ./testreport
+
+fuzz: ## run every fuzz target for FUZZTIME each
+	@for package in $$(go list ./...); do \
+		listed=$$(go test -list '^Fuzz' "$$package"); \
+		for target in $$(grep '^Fuzz' <<<"$$listed" || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+crash: ## kill the server KILLS times and look for lost records; SEED replays a run
+	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 30m
+
+bench: ## run the benchmarks and print them with their conditions
+	go run ./perf/bench
+
+golden: ## rewrite golden files and generated pages with what the tests produce
+	go test $$(go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}{{range .XTestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}' ./... | tr ' ' '\n' | sort -u) -update

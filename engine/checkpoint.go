@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// runCheckpoints moves the recovery points every CheckpointInterval.
+func (e *Engine) runCheckpoints() {
+	ticker := time.NewTicker(e.options.CheckpointInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-e.stopBackground:
+			return
+		}
+		select {
+		case <-e.ready: // until then the points of the last process count
+		default:
+			continue
+		}
+		if e.failure() != nil {
+			return
+		}
+		if _, err := e.checkpoint(false); err != nil {
+			e.options.Log.Warn("checkpoint was not written", "error", err)
+		}
+	}
+}
+
+// checkpoint makes the indexes below each partition's durable end durable too
+// and then says in recovery-point-offset-checkpoint that recovery need not look
+// there. whole is true if that covers every partition to its end. final is for
+// a clean stop: it also records epochs that no batch carries yet.
+func (e *Engine) checkpoint(final bool) (whole bool, err error) {
+	e.checkpointMu.Lock()
+	defer e.checkpointMu.Unlock()
+	points := offsetCheckpoint{}
+	whole = true
+	changed := final
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			if PartitionState(p.state.Load()) != Ready {
+				whole = false
+			} else if moved, err := p.checkpoint(final); err != nil {
+				if isFinal(err) {
+					e.fail(err)
+					return false, err
+				}
+				whole = false
+				e.options.Log.Warn("recovery point stays", "partition", p.String(), "error", err)
+			} else {
+				changed = changed || moved
+			}
+			point := p.recoveryPoint
+			if o := p.Offsets(); point < o.LogEnd {
+				whole = false
+			}
+			points[partitionKey{p.topic, p.index}] = point
+		}
+	}
+	if !changed {
+		return whole, nil
+	}
+	if err := points.write(e.fs, recoveryPointFile); err != nil {
+		if isFinal(err) {
+			e.fail(err)
+		}
+		return false, fmt.Errorf("write %s: %w", recoveryPointFile, err)
+	}
+	return whole, nil
+}
+
+// checkpoint moves the partition's recovery point to its durable end, and tells
+// whether it moved.
+func (p *Partition) checkpoint(final bool) (moved bool, err error) {
+	p.mu.Lock()
+	end := p.marks.Load().flushed.offset
+	from := p.recoveryPoint
+	if final {
+		err = p.recordEpochIfNew()
+	}
+	var segments []*Segment
+	if end > from {
+		err = errors.Join(err, p.persistIndexesFrom(from))
+		list := p.log.list()
+		_, first := segmentOf(list, from)
+		segments = list[max(first, 0):]
+	}
+	p.mu.Unlock()
+	if err != nil || len(segments) == 0 {
+		return false, err
+	}
+	for _, s := range segments {
+		if err := s.syncIndexes(); err != nil {
+			return false, err
+		}
+	}
+	p.recoveryPoint = end
+	return true, nil
+}
+
+// persistIndexesFrom writes to the index files what is in memory only, for the
+// segments that hold offsets from that one on. Under p.mu.
+func (p *Partition) persistIndexesFrom(from Offset) error {
+	list := p.log.list()
+	_, first := segmentOf(list, from)
+	var errs []error
+	for _, s := range list[max(first, 0):] {
+		errs = append(errs, s.persistIndexes())
+	}
+	return errors.Join(errs...)
+}
+
+// recordEpochIfNew makes an epoch durable that clients were told of although no
+// batch carries it: it must not be announced with a lower number after a clean
+// start. Under p.mu.
+func (p *Partition) recordEpochIfNew() error {
+	if p.epochRecorded || p.epoch == 0 {
+		return nil
+	}
+	return p.recordEpoch()
+}

@@ -1,0 +1,321 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollway/rollway/engine/vfs"
+)
+
+// lockFile is Kafka's: one data directory, one process.
+const lockFile = ".lock"
+
+// cleanShutdownFile says that the last process synced everything before it
+// ended. It is Kafka's, with Kafka's content (CleanShutdownFileHandler).
+const (
+	cleanShutdownFile    = ".kafka_cleanshutdown"
+	cleanShutdownContent = `{"version":0,"brokerEpoch":-1}`
+)
+
+// Engine is one open data directory. All methods may be called concurrently.
+type Engine struct {
+	options  Options
+	fs       vfs.FS
+	ownsFS   bool
+	lock     vfs.File
+	meta     metaProperties
+	metadata MetadataStore
+	stats    counters
+
+	topics  atomic.Pointer[map[string]*Topic]
+	admin   sync.Mutex // one change of topics at a time
+	metaMu  sync.Mutex // one commit of metadata at a time; inside admin
+	started bool       // partitions made from now on are new; under metaMu
+
+	committer *committer
+	failed    atomic.Pointer[error] // the first write-back error; final
+	closed    atomic.Bool
+	ready     chan struct{} // closed when no partition is recovering
+
+	stopBackground chan struct{}
+	background     sync.WaitGroup
+	stopCommitter  chan struct{}
+	committing     sync.WaitGroup
+	checkpointMu   sync.Mutex
+}
+
+// counters count since Open.
+type counters struct {
+	Commits atomic.Int64 // group commits
+	Syncs   atomic.Int64 // fdatasync of .log files
+}
+
+// Stats is a copy of the engine's counters.
+type Stats struct {
+	Commits int64 // group commits since Open
+	Syncs   int64 // fdatasync(2) of .log files in them
+}
+
+// Open opens the data directory dir, making it if it is missing, and returns
+// before its partitions are recovered: until then they answer ErrNotReady, and
+// WaitReady waits. One process may have a directory open at a time.
+//
+// Errors: vfs.ErrLocked; ErrDirectoryRefused; *CorruptionError if the metadata
+// log is damaged; those of the file system.
+func Open(dir string, options Options) (*Engine, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		options:        options,
+		fs:             options.FS,
+		ready:          make(chan struct{}),
+		stopBackground: make(chan struct{}),
+		stopCommitter:  make(chan struct{}),
+	}
+	e.topics.Store(&map[string]*Topic{})
+	if e.fs == nil {
+		if e.fs, err = vfs.OpenOS(dir); err != nil {
+			return nil, fmt.Errorf("open data directory: %w", err)
+		}
+		e.ownsFS = true
+	}
+	e.committer = newCommitter(e)
+	if err := e.open(); err != nil {
+		close(e.stopBackground)
+		e.background.Wait()
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) open() (err error) {
+	if e.lock, err = e.fs.Lock(lockFile); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			return fmt.Errorf("open data directory %s: %w; stop the other server or choose another directory", e.fs.Path(), err)
+		}
+		return err
+	}
+	if e.meta, err = openMetaProperties(e.fs, e.options.NodeID); err != nil {
+		return err
+	}
+	clean, err := e.takeCleanShutdown()
+	if err != nil {
+		return err
+	}
+	if e.metadata, err = openMetadataLog(e.fs); err != nil {
+		return err
+	}
+	points, err := readOffsetCheckpoint(e.fs, recoveryPointFile)
+	if errors.Is(err, ErrBadCheckpoint) {
+		e.options.Log.Warn("recovery points are lost; all logs are checked", "error", err)
+		points, clean, err = nil, false, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := e.sweep(); err != nil {
+		return err
+	}
+	e.metaMu.Lock()
+	err = e.reconcile(e.metadata.Image())
+	e.started = true
+	e.metaMu.Unlock()
+	if err != nil {
+		return err
+	}
+	e.committing.Go(func() { e.committer.run(e.stopCommitter) })
+	e.background.Go(func() { e.recoverAll(points, clean) })
+	e.background.Go(e.runCheckpoints)
+	return nil
+}
+
+// takeCleanShutdown tells whether the last process stopped cleanly, and removes
+// the marker durably: from here on the directory is in use.
+func (e *Engine) takeCleanShutdown() (bool, error) {
+	switch err := e.fs.Remove(cleanShutdownFile); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if err := e.fs.SyncDir("."); err != nil {
+		return false, syncFault(err)
+	}
+	return true, nil
+}
+
+// recoverAll makes the partitions that were there at Open ready.
+func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
+	start := e.options.Now()
+	var partitions []*Partition
+	for _, t := range e.Topics() {
+		partitions = append(partitions, t.partitions...)
+	}
+	var damaged atomic.Int64
+	forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
+		if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
+			return nil
+		}
+		point, ok := points[partitionKey{p.topic, p.index}]
+		if err := p.recover(found{clean: clean, recoveryPoint: point, hasPoint: ok}); err != nil {
+			if e.closing() != nil {
+				return nil
+			}
+			damaged.Add(1)
+			e.options.Log.Error("partition is offline", "partition", p.String(), "error", err)
+			if isFinal(err) {
+				e.fail(err)
+			}
+			p.stop(Failed, err)
+			return nil
+		}
+		p.state.CompareAndSwap(int32(Recovering), int32(Ready))
+		p.waiters.wake(maxOffset)
+		return nil
+	})
+	close(e.ready)
+	if len(partitions) > 0 && e.closing() == nil {
+		e.options.Log.Info("partitions recovered", "count", len(partitions), "damaged", damaged.Load(),
+			"clean", clean, "took", e.options.Now().Sub(start).Round(time.Millisecond))
+	}
+}
+
+// WaitReady returns nil when no partition is recovering any more, or ctx's error.
+// Single partitions may have failed; see Partition.State.
+func (e *Engine) WaitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Path is the data directory.
+func (e *Engine) Path() string { return e.fs.Path() }
+
+// ClusterID identifies the cluster; it is made with the directory.
+func (e *Engine) ClusterID() string { return e.meta.clusterID }
+
+// NodeID is Options.NodeID.
+func (e *Engine) NodeID() int32 { return e.options.NodeID }
+
+// Space reports the file system of the data directory.
+func (e *Engine) Space() (vfs.Space, error) { return e.fs.Space() }
+
+// Stats returns counters of group commits.
+func (e *Engine) Stats() Stats {
+	return Stats{Commits: e.stats.Commits.Load(), Syncs: e.stats.Syncs.Load()}
+}
+
+// Failure returns the write-back error that stopped the directory, nil while it
+// works. Readers keep what is visible; nothing is appended or acknowledged until
+// the directory is opened again.
+func (e *Engine) Failure() error { return e.failure() }
+
+func (e *Engine) failure() error {
+	if err := e.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail stops the directory for good: an error of a write or a sync means that
+// the page cache may not hold what was written any more.
+func (e *Engine) fail(err error) {
+	if !e.failed.CompareAndSwap(nil, &err) {
+		return
+	}
+	e.options.Log.Error("data directory has stopped: nothing more is appended or acknowledged until a restart", "dir", e.fs.Path(), "error", err)
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			p.waiters.wake(maxOffset)
+		}
+	}
+}
+
+// writable is nil while the directory takes writes.
+func (e *Engine) writable() error {
+	if err := e.failure(); err != nil {
+		if isFinal(err) {
+			return err
+		}
+		return syncFault(err)
+	}
+	return e.closing()
+}
+
+func (e *Engine) closing() error {
+	if e.closed.Load() {
+		return fmt.Errorf("%w: data directory %s", ErrClosed, e.fs.Path())
+	}
+	return nil
+}
+
+func (e *Engine) nowMs() int64 { return e.options.Now().UnixMilli() }
+
+// Close commits what was appended, writes the checkpoints and, if everything is
+// durable, the marker of a clean shutdown. Slices that are out stay valid. It
+// blocks for the disk; a second call returns ErrClosed.
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
+		return ErrClosed
+	}
+	close(e.stopBackground)
+	e.background.Wait()
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			p.mu.Lock() // appends that passed the check before closed was set are over
+			p.mu.Unlock()
+			e.committer.add(p)
+		}
+	}
+	close(e.stopCommitter)
+	e.committing.Wait()
+	err := e.closeCleanly()
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			p.stop(Failed, ErrClosed)
+			p.log.close()
+		}
+	}
+	return errors.Join(err, e.release())
+}
+
+// closeCleanly leaves the directory so that the next start need not recover.
+func (e *Engine) closeCleanly() error {
+	if err := e.failure(); err != nil {
+		return fmt.Errorf("data directory %s was not closed cleanly, the next start recovers it: %w", e.fs.Path(), err)
+	}
+	whole, err := e.checkpoint(true)
+	if err != nil {
+		return err
+	}
+	if !whole {
+		return nil
+	}
+	return writeFileAtomic(e.fs, ".", cleanShutdownFile, []byte(cleanShutdownContent))
+}
+
+// release gives back what open took.
+func (e *Engine) release() error {
+	var errs []error
+	if e.metadata != nil {
+		errs = append(errs, e.metadata.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	if e.ownsFS {
+		errs = append(errs, e.fs.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/rollway/rollway/engine/record"
+)
+
+// quiet keeps what engines log out of the tests' output.
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// openEngine opens dir, waits until it is ready and closes it with the test.
+func openEngine(t testing.TB, dir string, change ...func(*Options)) *Engine {
+	t.Helper()
+	options := Options{Log: quiet}
+	for _, c := range change {
+		c(&options)
+	}
+	e, err := Open(dir, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	if err := e.WaitReady(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// createTopic makes a topic and returns its partition 0.
+func createTopic(t testing.TB, e *Engine, name string, configs ...string) *Partition {
+	t.Helper()
+	spec := TopicSpec{Name: name, Configs: map[string]string{}}
+	for i := 0; i < len(configs); i += 2 {
+		spec.Configs[configs[i]] = configs[i+1]
+	}
+	topic, err := e.CreateTopic(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topic.Partitions()[0]
+}
+
+// batchOf builds a batch with these values, timestamped one ms apart from
+// timestamp on.
+func batchOf(t testing.TB, timestamp int64, values ...string) []byte {
+	t.Helper()
+	var b record.Builder
+	b.Reset(record.BuilderOptions{})
+	for i, v := range values {
+		if err := b.Append(timestamp+int64(i), nil, []byte(v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := b.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func produce(t testing.TB, p *Partition, batches []byte) *AppendRequest {
+	t.Helper()
+	r := &AppendRequest{Batches: batches, Acks: AcksAll}
+	if err := p.Produce(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// values reads the partition from off to the high watermark in fetches of
+// maxBytes.
+func values(t testing.TB, p *Partition, off Offset, maxBytes int64) []string {
+	t.Helper()
+	var all []string
+	var cursor Cursor
+	for {
+		s, err := p.Fetch(FetchRequest{Offset: off, MaxBytes: maxBytes, Cursor: &cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.ReadAll(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		length, end := s.Len, s.AtEnd
+		s.Close()
+		if length == 0 {
+			return all
+		}
+		if len(got) == 0 {
+			t.Fatalf("fetch at %d of %d bytes holds no whole batch", off, length)
+		}
+		for len(got) > 0 {
+			var b record.Batch
+			if b, got, err = record.Next(got); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Verify(); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := b.Decompress(nil, 1<<26)
+			if err != nil {
+				t.Fatal(err)
+			}
+			it := b.Iterate(raw)
+			for it.Next() {
+				if r := it.Record(); r.Offset >= off {
+					if r.Offset != off {
+						t.Fatalf("record at offset %d, want %d", r.Offset, off)
+					}
+					all = append(all, string(r.Value))
+					off++
+				}
+			}
+		}
+		_ = end
+	}
+}
+
+// What is produced is fetched, in every segment and fetch size, through the
+// cursor and without it, again after a clean restart and after an unclean one.
+func TestAppendFetchReopen(t *testing.T) {
+	dir := t.TempDir()
+	e := openEngine(t, dir)
+	p := createTopic(t, e, "logs", "segment.bytes", "1048576", "index.interval.bytes", "100")
+	p.log.settings.Load().SegmentBytes = 4000
+	var want []string
+	for i := range 300 {
+		var vs []string
+		for j := range 1 + i%4 {
+			vs = append(vs, fmt.Sprintf("line %d.%d %s", i, j, bytes.Repeat([]byte("x"), i%50)))
+		}
+		r := produce(t, p, batchOf(t, int64(1000+i*10), vs...))
+		if int(r.BaseOffset) != len(want) || int(r.NextOffset) != len(want)+len(vs) {
+			t.Fatalf("offsets %d to %d, want from %d", r.BaseOffset, r.NextOffset, len(want))
+		}
+		want = append(want, vs...)
+	}
+	if n := len(p.log.list()); n < 5 {
+		t.Fatalf("%d segments, want several", n)
+	}
+	check := func(p *Partition) {
+		t.Helper()
+		for _, maxBytes := range []int64{1, 100, 1000, 3000, 1 << 20} {
+			for _, from := range []int{0, 1, 7, 100, len(want) - 1, len(want)} {
+				got := values(t, p, Offset(from), maxBytes)
+				if fmt.Sprint(got) != fmt.Sprint(want[from:]) {
+					t.Fatalf("from %d by %d: %d values, want %d", from, maxBytes, len(got), len(want)-from)
+				}
+			}
+		}
+	}
+	check(p)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for round, clean := range []bool{true, false, true, false} {
+		e := openEngine(t, dir)
+		topic, err := e.Topic("logs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := topic.Partitions()[0]
+		p.log.settings.Load().SegmentBytes = 4000
+		if state, err := p.State(); state != Ready {
+			t.Fatalf("round %d: %v %v", round, state, err)
+		}
+		check(p)
+		v := fmt.Sprintf("round %d", round)
+		produce(t, p, batchOf(t, 9000, v))
+		want = append(want, v)
+		check(p)
+		if clean {
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		crash(t, e)
+	}
+}
+
+// crash abandons an engine as a killed process would: nothing more is written.
+func crash(t testing.TB, e *Engine) {
+	t.Helper()
+	boom := errors.New("killed by the test")
+	e.fail(boom)
+	if err := e.Close(); !errors.Is(err, boom) {
+		t.Fatalf("close after a crash: %v", err)
+	}
+}
+
+func TestFetchWait(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	p := createTopic(t, e, "t")
+	s, err := p.FetchWait(context.Background(), FetchRequest{MaxBytes: 100}, 1, time.Millisecond)
+	if err != nil || s.Len != 0 {
+		t.Fatal(s, err)
+	}
+	go produce(t, p, batchOf(t, 1, "hello"))
+	s, err = p.FetchWait(context.Background(), FetchRequest{MaxBytes: 100}, 1, time.Minute)
+	if err != nil || s.Len == 0 {
+		t.Fatal(s, err)
+	}
+	s.Close()
+}

@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/zerocopy"
+)
+
+const maxOffset = Offset(math.MaxInt64)
+
+// Slice is a range of a segment file that holds whole batches, the last of
+// which may be cut. It pins the file: Close it after the last byte has left,
+// also on error. A Slice of length 0 pins nothing.
+type Slice struct {
+	zerocopy.Range
+	// Offsets are those of the partition when the slice was cut.
+	Offsets Offsets
+	// AtEnd tells that nothing visible follows the slice.
+	AtEnd bool
+}
+
+// Cursor remembers where a sequential reader is, so that its next fetch looks
+// nothing up. It belongs to one reader; the zero value knows nothing. It pins
+// nothing.
+type Cursor struct {
+	offset   Offset // the next record, or -1 if the position is inside a batch
+	segment  *Segment
+	position Position
+}
+
+// FetchRequest asks for visible records of one partition.
+type FetchRequest struct {
+	// Offset is the first record wanted; the slice starts with the batch that
+	// holds it.
+	Offset Offset
+	// MaxBytes bounds the slice, but its first batch is always whole. At least 1.
+	MaxBytes int64
+	// Cursor, if not nil, is that of a reader who goes on where the last slice
+	// ended; it is advanced.
+	Cursor *Cursor
+}
+
+// Fetch returns what is visible from Offset on: of one segment, at most
+// MaxBytes, empty at the high watermark. It never waits for records; it reads at
+// most one block of an index and batch headers for one index interval, and
+// nothing at all where the cursor fits and this process wrote the batches.
+//
+// Errors: ErrOffsetOutOfRange, ErrNotReady, ErrUnknownTopic after a deletion,
+// *CorruptionError.
+func (p *Partition) Fetch(r FetchRequest) (Slice, error) {
+	if err := p.readable(); err != nil {
+		return Slice{}, err
+	}
+	if r.MaxBytes < 1 {
+		return Slice{}, fmt.Errorf("engine: fetch from %s: MaxBytes is %d, want at least 1", p, r.MaxBytes)
+	}
+	var scratch Cursor
+	if r.Cursor == nil {
+		r.Cursor = &scratch
+	}
+	for {
+		s, again, err := p.fetchOnce(&r)
+		if !again {
+			return s, err
+		}
+	}
+}
+
+// fetchOnce is Fetch; again is true if the segment was dropped under it.
+func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err error) {
+	marks := p.marks.Load()
+	empty, err := p.bound(r.Offset, marks)
+	if empty || err != nil {
+		return Slice{Offsets: marks.public(), AtEnd: true}, false, err
+	}
+	c := r.Cursor
+	if c.segment == nil || c.offset != r.Offset {
+		*c = Cursor{offset: r.Offset}
+	}
+	segment, limit := p.segmentAt(c, marks)
+	if segment == nil || !segment.pin() {
+		*c = Cursor{}
+		return Slice{}, true, nil
+	}
+	if c.segment == nil {
+		c.position, _, err = segment.locate(r.Offset, limit.position)
+	}
+	end := mark{}
+	if err == nil {
+		end, err = segment.cut(c.position, r.MaxBytes, limit)
+	}
+	if err != nil {
+		segment.Release()
+		*c = Cursor{}
+		return Slice{}, false, err
+	}
+	slice = segment.between(c.position, end.position, marks)
+	*c = Cursor{offset: end.offset, segment: segment, position: end.position}
+	return slice, false, nil
+}
+
+// bound checks the offset of a fetch; empty is true at or above the high
+// watermark, up to the end of the log.
+func (p *Partition) bound(off Offset, marks *offsetMarks) (empty bool, err error) {
+	if off < marks.logStart.offset || off > marks.logEnd.offset {
+		return false, fmt.Errorf("%w: %s has offsets %d to %d, asked for %d",
+			ErrOffsetOutOfRange, p, marks.logStart.offset, marks.logEnd.offset, off)
+	}
+	return off >= marks.highWatermark.offset, nil
+}
+
+// segmentAt returns the segment that holds the visible record at c, and where
+// the visible part of it ends. It moves c into the next segment when it stands
+// at the end of one.
+func (p *Partition) segmentAt(c *Cursor, marks *offsetMarks) (*Segment, mark) {
+	for {
+		s := c.segment
+		list := p.log.list()
+		if s == nil {
+			if s, _ = segmentOf(list, c.offset); s == nil {
+				return nil, mark{}
+			}
+		}
+		if s == marks.highWatermark.segment {
+			return s, marks.highWatermark
+		}
+		// A later segment holds the high watermark, so this one is sealed.
+		end := mark{offset: s.next, segment: s, position: s.size}
+		if c.segment == nil || c.position < end.position {
+			return s, end
+		}
+		*c = Cursor{offset: s.next}
+		if next, _ := segmentOf(list, s.next); next != nil && next.base == s.next {
+			c.segment = next
+		}
+	}
+}
+
+// between is the slice from start to end of a segment that the caller has
+// pinned; closing the slice undoes that.
+func (s *Segment) between(start, end Position, marks *offsetMarks) Slice {
+	file, err := s.open(0)
+	if err != nil {
+		// locate or cut has opened it, unless nothing had to be read.
+		s.Release()
+		return Slice{Offsets: marks.public()}
+	}
+	return Slice{
+		Range:   zerocopy.NewRange(file.OS(), int64(start), int64(end-start), s),
+		Offsets: marks.public(),
+		AtEnd:   s == marks.highWatermark.segment && end == marks.highWatermark.position,
+	}
+}
+
+// Seek returns a cursor for FetchNext at the batch that holds off, which may be
+// the high watermark or above it, up to the end of the log. Errors as Fetch.
+func (p *Partition) Seek(off Offset) (Cursor, error) {
+	if err := p.readable(); err != nil {
+		return Cursor{}, err
+	}
+	for {
+		marks := p.marks.Load()
+		c := Cursor{offset: off}
+		empty, err := p.bound(off, marks)
+		if empty || err != nil {
+			return c, err
+		}
+		segment, limit := p.segmentAt(&c, marks)
+		if segment == nil || !segment.pin() {
+			continue
+		}
+		c.position, _, err = segment.locate(off, limit.position)
+		segment.Release()
+		c.segment = segment
+		return c, err
+	}
+}
+
+// FetchNext returns the bytes that follow c, at most maxBytes and of one
+// segment, and advances c. Successive slices joined are the log, byte for byte:
+// one may end, and the next begin, in the middle of a batch. It looks nothing up
+// and reads nothing. Empty at the high watermark.
+//
+// Errors: ErrOffsetOutOfRange if the segment was deleted, and those of Fetch.
+func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
+	if err := p.readable(); err != nil {
+		return Slice{}, err
+	}
+	marks := p.marks.Load()
+	if c.segment == nil {
+		// Seek met the high watermark; there may be records now.
+		found, err := p.Seek(c.offset)
+		if err != nil || found.segment == nil {
+			return Slice{Offsets: marks.public(), AtEnd: true}, err
+		}
+		*c = found
+		marks = p.marks.Load()
+	}
+	segment, limit := p.segmentAt(c, marks)
+	if segment == nil {
+		_, err := p.bound(c.offset, marks)
+		return Slice{Offsets: marks.public(), AtEnd: true}, err
+	}
+	end := min(limit.position, c.position+Position(maxBytes))
+	if end == c.position {
+		c.segment = segment
+		return Slice{Offsets: marks.public(), AtEnd: true}, nil
+	}
+	if !segment.pin() {
+		return Slice{}, fmt.Errorf("%w: the segment of %s that was read (%d) is gone, offsets start at %d",
+			ErrOffsetOutOfRange, p, segment.base, marks.logStart.offset)
+	}
+	start := c.position
+	*c = Cursor{offset: -1, segment: segment, position: end}
+	if end == limit.position {
+		c.offset = limit.offset
+	}
+	return segment.between(start, end, marks), nil
+}
+
+// FetchWait is Fetch that waits, at most maxWait, until at least minBytes are
+// visible or the segment ends. It returns an empty slice when the time is over.
+func (p *Partition) FetchWait(ctx context.Context, r FetchRequest, minBytes int64, maxWait time.Duration) (Slice, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	for {
+		before := Cursor{}
+		if r.Cursor != nil {
+			before = *r.Cursor
+		}
+		s, err := p.Fetch(r)
+		if err != nil || s.Len >= minBytes || !s.AtEnd {
+			return s, err
+		}
+		if err := p.AwaitHighWatermark(ctx, s.Offsets.HighWatermark+1); err != nil {
+			if ctx.Err() != nil {
+				return s, nil
+			}
+			s.Close()
+			return Slice{}, err
+		}
+		s.Close()
+		if r.Cursor != nil {
+			*r.Cursor = before
+		}
+	}
+}
+
+// ReadAll reads the batches of the slice into memory, appended to dst: for
+// callers without a socket. A batch that is cut at the end is left out.
+func (s *Slice) ReadAll(dst []byte) ([]byte, error) {
+	at := len(dst)
+	dst = append(dst, make([]byte, s.Len)...)
+	if s.Len == 0 {
+		return dst, nil
+	}
+	if _, err := s.File.ReadAt(dst[at:], s.Position); err != nil {
+		return dst[:at], err
+	}
+	whole := dst[at:]
+	for len(whole) > 0 {
+		_, rest, err := record.Next(whole)
+		if err != nil {
+			break
+		}
+		whole = rest
+	}
+	return dst[:len(dst)-len(whole)], nil
+}

@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/rollway/rollway/engine/record"
+)
+
+// FoundOffset answers ListOffsets. Offset is -1 if no record fits; Timestamp is
+// that of the record, in ms, or -1.
+type FoundOffset struct {
+	Offset      Offset
+	Timestamp   int64
+	LeaderEpoch int32
+}
+
+var noOffset = FoundOffset{Offset: -1, Timestamp: noTimestamp, LeaderEpoch: -1}
+
+// Earliest returns the first offset of the log.
+func (p *Partition) Earliest() (FoundOffset, error) {
+	return p.endOffset(func(o Offsets) Offset { return o.LogStart })
+}
+
+// Latest returns the high watermark: the offset that the next visible record
+// will have.
+func (p *Partition) Latest() (FoundOffset, error) {
+	return p.endOffset(func(o Offsets) Offset { return o.HighWatermark })
+}
+
+func (p *Partition) endOffset(which func(Offsets) Offset) (FoundOffset, error) {
+	if err := p.readable(); err != nil {
+		return noOffset, err
+	}
+	return FoundOffset{Offset: which(p.Offsets()), Timestamp: noTimestamp, LeaderEpoch: p.LeaderEpoch()}, nil
+}
+
+// OffsetByTime returns the first visible record whose timestamp, in ms, is at
+// least that, exact to the record: it opens the batch that holds it. It reads
+// headers for one index interval. Errors as Fetch.
+func (p *Partition) OffsetByTime(timestamp int64) (FoundOffset, error) {
+	if err := p.readable(); err != nil {
+		return noOffset, err
+	}
+	marks := p.marks.Load()
+	for _, s := range p.log.list() {
+		limit := visiblePart(s, marks)
+		if limit == 0 {
+			break
+		}
+		found, err := s.pinned(func() (FoundOffset, error) { return s.firstSince(timestamp, limit) })
+		if err != nil || found.Offset >= 0 {
+			return found, err
+		}
+	}
+	return noOffset, nil
+}
+
+// OffsetOfMaxTimestamp returns the visible record with the highest timestamp,
+// the first if there are several (KIP-734).
+func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
+	if err := p.readable(); err != nil {
+		return noOffset, err
+	}
+	marks := p.marks.Load()
+	newest := int64(noTimestamp)
+	for _, s := range p.log.list() {
+		limit := visiblePart(s, marks)
+		if limit == 0 {
+			break
+		}
+		_, err := s.pinned(func() (FoundOffset, error) {
+			t, err := s.newestBelow(limit, s == marks.highWatermark.segment)
+			newest = max(newest, t)
+			return noOffset, err
+		})
+		if err != nil {
+			return noOffset, err
+		}
+	}
+	if newest == noTimestamp {
+		return noOffset, nil
+	}
+	return p.OffsetByTime(newest)
+}
+
+// visiblePart is how many bytes of the segment lie below the high watermark.
+func visiblePart(s *Segment, marks *offsetMarks) Position {
+	hw := marks.highWatermark
+	switch {
+	case hw.segment == nil || s.base >= hw.offset:
+		return 0
+	case s == hw.segment:
+		return hw.position
+	}
+	return s.size
+}
+
+// pinned runs f while the segment cannot go away; a segment that is gone holds
+// nothing.
+func (s *Segment) pinned(f func() (FoundOffset, error)) (FoundOffset, error) {
+	if !s.pin() {
+		return noOffset, nil
+	}
+	defer s.Release()
+	if err := s.ensureIndexes(); err != nil {
+		return noOffset, err
+	}
+	return f()
+}
+
+// firstSince returns the first record below limit that is at least that new.
+func (s *Segment) firstSince(timestamp int64, limit Position) (FoundOffset, error) {
+	if s.newest.Load() < timestamp {
+		return noOffset, nil
+	}
+	start, err := s.startOfSearch(timestamp, limit)
+	if err != nil {
+		return noOffset, err
+	}
+	scan, err := s.scan(start, limit, record.HeaderSize)
+	if err != nil {
+		return noOffset, err
+	}
+	defer scan.close()
+	for scan.next() {
+		if scan.header.MaxTimestamp() < timestamp {
+			continue
+		}
+		found, err := s.firstRecordSince(scan, timestamp)
+		if err != nil || found.Offset >= 0 {
+			return found, err
+		}
+	}
+	return noOffset, scan.err
+}
+
+// startOfSearch returns a batch boundary with no record before it that is at
+// least that new.
+func (s *Segment) startOfSearch(timestamp int64, limit Position) (Position, error) {
+	older, ok, err := s.times.lookup(timestamp - 1)
+	if err != nil || !ok {
+		return 0, err
+	}
+	off := s.base + Offset(older.last)
+	entry, ok, err := s.index.lookup(off)
+	if err != nil || !ok || Position(entry.position) >= limit {
+		return 0, err
+	}
+	if _, err := s.firstOffset(entry, limit); err != nil {
+		return 0, nil // a damaged entry costs a longer search
+	}
+	return Position(entry.position), nil
+}
+
+// firstRecordSince opens the batch under scan.
+func (s *Segment) firstRecordSince(scan *headerScan, timestamp int64) (FoundOffset, error) {
+	bytes := make([]byte, scan.header.Size())
+	if _, err := scan.file.ReadAt(bytes, int64(scan.position)); err != nil {
+		return noOffset, err
+	}
+	b := record.Batch(bytes)
+	if err := b.Verify(); err != nil {
+		return noOffset, s.damage(b.BaseOffset(), scan.position, err)
+	}
+	records, err := b.Decompress(nil, maxInflated)
+	if err != nil {
+		return noOffset, s.damage(b.BaseOffset(), scan.position, err)
+	}
+	it := b.Iterate(records)
+	for it.Next() {
+		if r := it.Record(); r.Timestamp >= timestamp {
+			return FoundOffset{Offset: r.Offset, Timestamp: r.Timestamp, LeaderEpoch: b.LeaderEpoch()}, nil
+		}
+	}
+	if err := it.Err(); err != nil {
+		return noOffset, s.damage(b.BaseOffset(), scan.position, err)
+	}
+	// The header's maxTimestamp comes from the producer and may be too high.
+	return noOffset, nil
+}
+
+// maxInflated bounds the memory for the records of one stored batch. Batches
+// are at most 2 GiB, but none that a broker accepted with default settings
+// (1 MiB) inflates to more in sane use.
+const maxInflated = 256 << 20
+
+// newestBelow returns the highest timestamp of the batches below limit. For a
+// sealed segment, and an active one that is visible as a whole, that is known.
+func (s *Segment) newestBelow(limit Position, active bool) (int64, error) {
+	if !active {
+		return s.newest.Load(), nil
+	}
+	newest, start := int64(noTimestamp), Position(0)
+	entry, ok, err := s.index.boundary(limit - 1)
+	if err != nil {
+		return 0, err
+	}
+	if first, err := s.firstOffset(entry, limit); ok && err == nil {
+		// What lies before this batch is covered by the time index.
+		t, ok, err := s.times.floor(func(e timeEntry) bool { return s.base+Offset(e.last) < first })
+		if err != nil {
+			return 0, err
+		}
+		start = Position(entry.position)
+		if ok {
+			newest = t.timestamp
+		}
+	}
+	scan, err := s.scan(start, limit, record.HeaderSize)
+	if err != nil {
+		return 0, err
+	}
+	defer scan.close()
+	for scan.next() {
+		newest = max(newest, scan.header.MaxTimestamp())
+	}
+	if scan.err != nil {
+		return 0, fmt.Errorf("newest record of %s: %w", s.name, scan.err)
+	}
+	return newest, nil
+}

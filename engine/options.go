@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/engine/vfs"
+)
+
+// Options configure an Engine. The zero value works.
+type Options struct {
+	// FS is the data directory; nil: the directory given to Open on the real
+	// file system.
+	FS vfs.FS
+	// Log receives what an operator should know; nil: slog.Default().
+	Log *slog.Logger
+	// Now is the wall clock; nil: time.Now. It is called concurrently.
+	Now func() time.Time
+	// NodeID goes into a new directory's meta.properties and must match that of
+	// an existing one. Default 0; at least 0.
+	NodeID int32
+	// TopicDefaults are topic configs, by their names, for topics that do not
+	// set them.
+	TopicDefaults map[string]string
+	// DefaultPartitions is how many partitions a topic gets that does not say.
+	// Default 1.
+	DefaultPartitions int32
+	// MaxPartitions is the most partitions of the directory. Default 20,000.
+	MaxPartitions int
+	// CheckpointInterval is how often indexes are synced and recovery points
+	// move. Default one minute.
+	CheckpointInterval time.Duration
+	// SyncParallelism is how many files one group commit syncs at a time.
+	// Default 16, at least 1.
+	SyncParallelism int
+	// RecoveryParallelism is how many partitions are recovered at a time.
+	// Default 4, at least 1.
+	RecoveryParallelism int
+}
+
+// withDefaults returns o with its defaults filled in, or names the field that
+// is out of range.
+func (o Options) withDefaults() (Options, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	setDefault(&o.DefaultPartitions, 1)
+	setDefault(&o.MaxPartitions, 20_000)
+	setDefault(&o.CheckpointInterval, time.Minute)
+	setDefault(&o.SyncParallelism, 16)
+	setDefault(&o.RecoveryParallelism, 4)
+	for _, field := range []struct {
+		name  string
+		value int64
+		min   int64
+	}{
+		{"NodeID", int64(o.NodeID), 0},
+		{"DefaultPartitions", int64(o.DefaultPartitions), 1},
+		{"MaxPartitions", int64(o.MaxPartitions), 1},
+		{"CheckpointInterval", int64(o.CheckpointInterval), 1},
+		{"SyncParallelism", int64(o.SyncParallelism), 1},
+		{"RecoveryParallelism", int64(o.RecoveryParallelism), 1},
+	} {
+		if field.value < field.min {
+			return o, fmt.Errorf("engine options: %s is %d, want at least %d", field.name, field.value, field.min)
+		}
+	}
+	if _, err := topicconfig.Parse(nil, o.TopicDefaults); err != nil {
+		return o, fmt.Errorf("engine options: topic defaults: %w", err)
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

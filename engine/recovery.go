@@ -1,0 +1,453 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/rollway/rollway/engine/record"
+)
+
+// found is what a start knows of a partition before its log is read.
+type found struct {
+	clean bool // the last process stopped cleanly
+	// recoveryPoint: everything below was synced, indexes included. hasPoint is
+	// false for a partition that no checkpoint mentions.
+	recoveryPoint Offset
+	hasPoint      bool
+}
+
+// recover reads the partition's log and makes it ready. After a clean stop that
+// is a look at the end of the last segment; after an unclean one every batch
+// above the recovery point is checked, a torn tail is cut off, and what is left
+// is synced before anybody can read it.
+func (p *Partition) recover(f found) error {
+	if err := p.checkIdentity(); err != nil {
+		return err
+	}
+	segments, err := p.findSegments()
+	if err != nil {
+		return err
+	}
+	p.log.segments.Store(&segments)
+	clean := f.clean && f.hasPoint
+	if clean {
+		clean, err = p.openClean(f.recoveryPoint)
+		if err != nil {
+			return err
+		}
+	}
+	if !clean {
+		if err := p.recoverLog(f.recoveryPoint); err != nil {
+			return err
+		}
+	}
+	if p.log.next < f.recoveryPoint {
+		return &CorruptionError{
+			Path: p.dir, Offset: p.log.next, Position: -1,
+			Err: fmt.Errorf("the log ends at offset %d, but it was durable up to %d; put the missing files back", p.log.next, f.recoveryPoint),
+		}
+	}
+	if err := p.recoverEpochs(clean); err != nil {
+		return err
+	}
+	p.recoveryPoint = f.recoveryPoint
+	end := p.log.end()
+	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
+	return nil
+}
+
+// checkIdentity refuses a directory that belongs to another topic of the same
+// name.
+func (p *Partition) checkIdentity() error {
+	id, err := readPartitionMetadata(p.engine.fs, p.dir)
+	if err != nil {
+		return fmt.Errorf("partition %s: %w", p, err)
+	}
+	if id != p.id {
+		return &CorruptionError{
+			Path: path.Join(p.dir, partitionMetadataFile), Offset: -1, Position: -1,
+			Err: fmt.Errorf("topic id %v, but topic %s has %v", id, p.topic, p.id),
+		}
+	}
+	return nil
+}
+
+// findSegments lists the .log files of the directory, in order. Sizes are those
+// of the files; next is known but for the last.
+func (p *Partition) findSegments() ([]*Segment, error) {
+	entries, err := p.engine.fs.ReadDir(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	var segments []*Segment
+	for _, entry := range entries {
+		base, kind := parseSegmentFileName(entry.Name())
+		if kind != ".log" {
+			if kind == "" && !isPartitionFile(entry.Name()) {
+				p.log.warn("unknown file is ignored", "file", path.Join(p.dir, entry.Name()))
+			}
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, &CorruptionError{
+				Path: path.Join(p.dir, entry.Name()), Offset: base, Position: -1,
+				Err: fmt.Errorf("%v, want a regular file", info.Mode()),
+			}
+		}
+		s := newSegment(p.log, base)
+		s.size = Position(info.Size())
+		s.createdMs = info.ModTime().UnixMilli()
+		if n := len(segments); n > 0 {
+			segments[n-1].next = base
+			segments[n-1].sealed.Store(true)
+		}
+		segments = append(segments, s)
+	}
+	return segments, nil
+}
+
+// parseSegmentFileName splits <20 digits><suffix>; suffix is "" if the name has
+// another form.
+func parseSegmentFileName(name string) (base Offset, suffix string) {
+	digits, rest, ok := strings.Cut(name, ".")
+	if !ok || len(digits) != 20 {
+		return 0, ""
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 {
+		return 0, ""
+	}
+	switch suffix = "." + rest; suffix {
+	case ".log", ".index", ".timeindex", ".txnindex", ".snapshot":
+		return Offset(n), suffix
+	}
+	return 0, ""
+}
+
+// isPartitionFile tells the other files that belong into a partition's
+// directory.
+func isPartitionFile(name string) bool {
+	name = strings.TrimSuffix(name, tempSuffix)
+	return name == leaderEpochFile || name == partitionMetadataFile
+}
+
+// openClean finds the end of a log that was stopped cleanly; false if it is not
+// where the checkpoint says, so that the log must be recovered after all.
+func (p *Partition) openClean(end Offset) (bool, error) {
+	s := p.log.active()
+	if s == nil {
+		p.log.next = end
+		return true, nil
+	}
+	s.next = end
+	p.log.next = end
+	if err := s.ensureIndexes(); err != nil {
+		return false, nil
+	}
+	entry, ok := s.index.last()
+	if ok {
+		if _, err := s.firstOffset(entry, s.size); err != nil {
+			return false, nil
+		}
+	}
+	scan, err := s.scan(Position(entry.position), s.size, record.HeaderSize)
+	if err != nil {
+		return false, err
+	}
+	defer scan.close()
+	next := s.base
+	for scan.next() {
+		next = scan.header.NextOffset()
+	}
+	if scan.err != nil || next != end {
+		p.log.warn("the log does not end where it was stopped; it is recovered",
+			"path", s.name, "end", next, "want", end, "error", scan.err)
+		return false, nil
+	}
+	s.sinceIndexEntry = int64(s.size) - int64(entry.position)
+	s.firstTimestamp = p.firstTimestamp(s)
+	return true, nil
+}
+
+// firstTimestamp is that of the segment's first batch, which segment.ms counts
+// from.
+func (p *Partition) firstTimestamp(s *Segment) int64 {
+	scan, err := s.scan(0, s.size, record.HeaderSize)
+	if err != nil {
+		return noTimestamp
+	}
+	defer scan.close()
+	if !scan.next() {
+		return noTimestamp
+	}
+	return scan.header.MaxTimestamp()
+}
+
+// recoverLog checks every batch above point and cuts the log behind the last
+// good one.
+func (p *Partition) recoverLog(point Offset) error {
+	segments := p.log.list()
+	_, first := segmentOf(segments, point)
+	first = max(first, 0)
+	for i := first; i < len(segments); i++ {
+		s := segments[i]
+		torn, err := p.recoverSegment(s, point)
+		if err != nil {
+			return err
+		}
+		p.log.next = s.next
+		if torn == nil && (i+1 == len(segments) || segments[i+1].base == s.next) {
+			continue
+		}
+		if torn == nil {
+			torn = fmt.Errorf("the next segment starts at offset %d", segments[i+1].base)
+		}
+		if err := p.cutLog(segments, i, torn); err != nil {
+			return err
+		}
+		break
+	}
+	if s := p.log.active(); s != nil {
+		s.sealed.Store(false)
+	}
+	return p.syncRecovered(first)
+}
+
+// recoverSegment checks the batches of one segment that end above point and
+// rebuilds the indexes for them. torn is what is wrong with the first bad batch;
+// size and next of the segment are those of the good ones.
+func (p *Partition) recoverSegment(s *Segment, point Offset) (torn, err error) {
+	from, err := p.startOfRecovery(s, point)
+	if err != nil {
+		return nil, err
+	}
+	check, err := s.checkFrom(from, s.size)
+	if err != nil {
+		return nil, err
+	}
+	s.size, s.next = from.position, from.next
+	s.sinceIndexEntry = int64(s.size)
+	if entry, ok := s.index.last(); ok {
+		s.sinceIndexEntry -= int64(entry.position)
+	}
+	for {
+		if err := p.engine.closing(); err != nil {
+			return nil, err
+		}
+		b, err := check.batch()
+		if check.fault != nil {
+			return nil, check.fault
+		}
+		if err != nil || b == nil {
+			s.indexed.Store(true)
+			return err, nil
+		}
+		p.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+		s.note(b)
+	}
+}
+
+// startOfRecovery returns where the first batch that ends above point begins,
+// and drops the index entries from there on. Below it nothing is read but the
+// indexes and headers for one index interval.
+func (p *Partition) startOfRecovery(s *Segment, point Offset) (checkpoint, error) {
+	begin := checkpoint{next: s.base, epoch: -1}
+	if point <= s.base {
+		return begin, p.forgetIndexes(s)
+	}
+	from, err := p.resume(s, point)
+	if damage := (*CorruptionError)(nil); errors.As(err, &damage) {
+		p.log.warn("index is rebuilt from the log", "path", s.name, "reason", err)
+		return begin, p.forgetIndexes(s)
+	}
+	return from, err
+}
+
+// resume is startOfRecovery for a point inside the segment. A *CorruptionError
+// means that the indexes or headers below point are damaged.
+func (p *Partition) resume(s *Segment, point Offset) (checkpoint, error) {
+	bound := s.next
+	if !s.sealed.Load() {
+		bound = s.base + math.MaxInt32 + 1 // where the last segment ends is not known yet
+	}
+	if err := errors.Join(s.index.load(bound, s.size), s.times.load(bound)); err != nil {
+		return checkpoint{}, err
+	}
+	err := errors.Join(
+		s.index.keep(func(e offsetEntry) bool { return s.base+Offset(e.last) < point }),
+		s.times.keep(func(e timeEntry) bool { return s.base+Offset(e.last) < point }))
+	if err != nil {
+		return checkpoint{}, err
+	}
+	s.newest.Store(noTimestamp)
+	if t, ok := s.times.last(); ok {
+		s.newest.Store(t.timestamp)
+		s.newestLast = s.base + Offset(t.last)
+	}
+	entry, ok := s.index.last()
+	if ok {
+		if _, err := s.firstOffset(entry, s.size); err != nil {
+			return checkpoint{}, err
+		}
+	}
+	scan, err := s.scan(Position(entry.position), s.size, record.HeaderSize)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	defer scan.close()
+	from := checkpoint{position: Position(entry.position), next: s.base, epoch: -1}
+	for scan.next() && scan.header.NextOffset() <= point {
+		from = checkpoint{position: scan.end, next: scan.header.NextOffset(), epoch: scan.header.LeaderEpoch()}
+		if t := scan.header.MaxTimestamp(); t > s.newest.Load() {
+			s.newest.Store(t)
+			s.newestLast = scan.header.LastOffset()
+		}
+	}
+	s.firstTimestamp = p.firstTimestamp(s)
+	if scan.err != nil && from.next < point {
+		return checkpoint{}, scan.err
+	}
+	return from, nil
+}
+
+func (p *Partition) forgetIndexes(s *Segment) error {
+	s.newest.Store(noTimestamp)
+	s.newestLast = -1
+	return errors.Join(s.index.reset(), s.times.reset())
+}
+
+// cutLog makes segment i, whose good part is known, the end of the log. Later
+// segments cannot be reached any more; their bytes are kept under another name.
+func (p *Partition) cutLog(segments []*Segment, i int, torn error) error {
+	s := segments[i]
+	file, err := s.open(0)
+	if err != nil {
+		return err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	p.log.warn("torn tail is cut off", "path", s.name, "offset", s.next, "position", s.size, "bytes", size-int64(s.size), "reason", torn)
+	if err := file.Truncate(int64(s.size)); err != nil {
+		return syncFault(err)
+	}
+	for _, later := range segments[i+1:] {
+		if err := p.setAside(later); err != nil {
+			return err
+		}
+	}
+	kept := segments[: i+1 : i+1]
+	p.log.segments.Store(&kept)
+	return nil
+}
+
+// setAside renames a segment that does not continue the log. An empty one holds
+// nothing and is removed.
+func (p *Partition) setAside(s *Segment) error {
+	defer s.Release()
+	if s.size == 0 {
+		return s.remove()
+	}
+	aside := s.name + asideSuffix
+	p.log.warn("segment does not continue the log and is set aside", "path", s.name, "as", aside, "bytes", int64(s.size))
+	if err := p.engine.fs.Rename(s.name, aside); err != nil {
+		return err
+	}
+	for _, name := range []string{s.index.name, s.times.name} {
+		if err := p.engine.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// asideSuffix marks a segment whose batches stand behind a torn one.
+const asideSuffix = ".unreachable"
+
+// syncRecovered makes durable what recovery found in the page cache and what it
+// changed, before anybody is shown it.
+func (p *Partition) syncRecovered(first int) error {
+	for _, s := range p.log.list()[min(first, len(p.log.list())):] {
+		file, err := s.open(0)
+		if err != nil {
+			return err
+		}
+		if err := file.Datasync(); err != nil {
+			return syncFault(err)
+		}
+		if s.sealed.Load() {
+			if err := s.persistIndexes(); err != nil {
+				p.log.warn("index entries were not written", "path", s.name, "error", err)
+			}
+		}
+	}
+	if err := p.engine.fs.SyncDir(p.dir); err != nil {
+		return syncFault(err)
+	}
+	return nil
+}
+
+// recoverEpochs reads the leader epochs, or finds them in the log, and sets the
+// epoch of what will be appended: a new one after an unclean stop.
+func (p *Partition) recoverEpochs(clean bool) error {
+	scanned := p.epochs
+	epochs, err := readLeaderEpochs(p.engine.fs, p.dir)
+	switch {
+	case errors.Is(err, ErrBadCheckpoint), errors.Is(err, fs.ErrNotExist) && p.log.active() != nil:
+		p.log.warn("leader epochs are rebuilt from the log", "reason", err)
+		if epochs, err = p.epochsOfLog(); err != nil {
+			return err
+		}
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	}
+	// An epoch that begins at the very end was announced to clients.
+	epochs.truncateFromEnd(p.log.next + 1)
+	for _, e := range scanned.entries {
+		epochs.assign(e.epoch, e.start)
+	}
+	p.epochs = epochs
+	latest, _, ok := epochs.latest()
+	switch {
+	case !ok:
+		p.epoch = 0
+	case clean:
+		p.epoch = latest
+	default:
+		p.epoch = latest + 1
+	}
+	p.epochRecorded = ok && clean
+	p.epochNow.Store(p.epoch)
+	return nil
+}
+
+// epochsOfLog reads the epoch of every batch.
+func (p *Partition) epochsOfLog() (leaderEpochs, error) {
+	var epochs leaderEpochs
+	for _, s := range p.log.list() {
+		scan, err := s.scan(0, s.size, scanWindow)
+		if err != nil {
+			return epochs, err
+		}
+		for scan.next() {
+			epochs.assign(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+		}
+		err = scan.err
+		scan.close()
+		if err != nil {
+			return epochs, err
+		}
+	}
+	return epochs, nil
+}

@@ -1,0 +1,504 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/engine/vfs"
+	"github.com/rollway/rollway/internal/invariant"
+)
+
+// noTimestamp is the timestamp of a batch that has none, and the highest of a
+// segment without one (Kafka's RecordBatch.NO_TIMESTAMP).
+const noTimestamp = -1
+
+// unknownTimestamp stands for the highest timestamp of a sealed segment whose
+// time index was not read yet.
+const unknownTimestamp = -2
+
+// Segment is one .log file and its indexes. Batches are appended to the active
+// segment, the last of the log; the others are sealed and never change.
+//
+// A segment lives until its log has dropped it and every Slice of it is
+// closed: refs counts both.
+type Segment struct {
+	base Offset
+	log  *Log
+	name string // <partition directory>/<base>.log
+
+	refs atomic.Int32 // 1 for the log, 1 for each Slice
+
+	openMu sync.Mutex
+	file   atomic.Pointer[vfs.File]
+
+	indexMu sync.Mutex // held while the indexes are loaded or rebuilt
+	indexed atomic.Bool
+	index   *OffsetIndex
+	times   *TimeIndex
+	newest  atomic.Int64 // highest timestamp in ms, noTimestamp or unknownTimestamp
+
+	// The writer's, under the partition's mutex. size and next are read by
+	// everybody once a later segment exists: publishing that one orders them.
+	size            Position
+	next            Offset
+	sealed          atomic.Bool
+	unsynced        bool   // the file is in the log's list of unsynced segments
+	newestLast      Offset // last offset of the batch that holds the highest timestamp
+	sinceIndexEntry int64  // bytes
+	firstTimestamp  int64  // highest timestamp of the first batch; segment.ms counts from it
+	createdMs       int64
+}
+
+func newSegment(l *Log, base Offset) *Segment {
+	s := &Segment{
+		base:           base,
+		log:            l,
+		name:           segmentFileName(l.dir, base, ".log"),
+		index:          newOffsetIndex(l.fs, segmentFileName(l.dir, base, ".index"), base),
+		times:          newTimeIndex(l.fs, segmentFileName(l.dir, base, ".timeindex"), base),
+		next:           base,
+		newestLast:     -1,
+		firstTimestamp: noTimestamp,
+	}
+	s.refs.Store(1)
+	s.newest.Store(unknownTimestamp)
+	return s
+}
+
+// segmentFileName is Kafka's: the base offset in 20 digits.
+func segmentFileName(dir string, base Offset, suffix string) string {
+	return fmt.Sprintf("%s/%020d%s", dir, base, suffix)
+}
+
+// pin keeps the segment's file open until Release; false if the log has
+// dropped the segment and nobody holds it any more.
+func (s *Segment) pin() bool {
+	for {
+		n := s.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Release undoes one pin. It is what closing a Slice does.
+func (s *Segment) Release() {
+	n := s.refs.Add(-1)
+	invariant.Check(n >= 0, "%s released more often than pinned", s.name)
+	if n > 0 {
+		return
+	}
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	if f := s.file.Swap(nil); f != nil {
+		(*f).Close()
+	}
+	s.index.close()
+	s.times.close()
+}
+
+// open returns the .log file, which is opened once: bytes are synced through
+// the description that wrote them. The caller holds a pin or is the log.
+func (s *Segment) open(flag int) (vfs.File, error) {
+	if f := s.file.Load(); f != nil {
+		return *f, nil
+	}
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	if f := s.file.Load(); f != nil {
+		return *f, nil
+	}
+	f, err := s.log.fs.OpenFile(s.name, flag)
+	if err != nil {
+		return nil, err
+	}
+	s.file.Store(&f)
+	return f, nil
+}
+
+// create makes the files of a new active segment. The name is durable when it
+// returns.
+func (s *Segment) create(nowMs int64) error {
+	if _, err := s.open(os.O_CREATE | os.O_EXCL); err != nil {
+		return err
+	}
+	if err := errors.Join(s.index.reset(), s.times.reset()); err != nil {
+		return err
+	}
+	s.indexed.Store(true)
+	s.newest.Store(noTimestamp)
+	s.createdMs = nowMs
+	if err := s.log.fs.SyncDir(s.log.dir); err != nil {
+		return syncFault(err)
+	}
+	return nil
+}
+
+// note takes a batch into account that lies at the end of the file.
+func (s *Segment) note(b record.Batch) {
+	first, last, timestamp := b.BaseOffset(), b.LastOffset(), b.MaxTimestamp()
+	if s.size == 0 {
+		s.firstTimestamp = timestamp
+	}
+	if timestamp > s.newest.Load() {
+		s.newest.Store(timestamp)
+		s.newestLast = last
+	}
+	if s.sinceIndexEntry > s.log.config().IndexIntervalBytes {
+		s.index.append(first, last, s.size)
+		s.times.append(s.newest.Load(), s.newestLast)
+		s.sinceIndexEntry = 0
+	}
+	s.size += Position(b.Size())
+	s.sinceIndexEntry += b.Size()
+	s.next = last + 1
+}
+
+// persistIndexes writes to the index files what is not there yet. Kafka's time
+// index ends with the highest timestamp of the segment, so it is added.
+func (s *Segment) persistIndexes() error {
+	s.times.append(s.newest.Load(), s.newestLast)
+	return errors.Join(s.index.persist(), s.times.persist())
+}
+
+// ensureIndexes loads the indexes of a segment that was found at start, and
+// rebuilds them from the log if they are missing or fail a check. The segment is
+// sealed, or nobody else uses it yet.
+func (s *Segment) ensureIndexes() error {
+	if s.indexed.Load() {
+		return nil
+	}
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
+	if s.indexed.Load() {
+		return nil
+	}
+	err := s.loadIndexes()
+	damage := (*CorruptionError)(nil)
+	if errors.As(err, &damage) {
+		err = s.rebuildIndexes(damage)
+	}
+	if err != nil {
+		return err
+	}
+	s.indexed.Store(true)
+	return nil
+}
+
+func (s *Segment) loadIndexes() error {
+	if err := s.index.load(s.next, s.size); err != nil {
+		return err
+	}
+	if err := s.times.load(s.next); err != nil {
+		return err
+	}
+	last, ok := s.times.last()
+	if !ok && s.size > 0 {
+		// A time index ends with the segment's highest timestamp, so only
+		// records without timestamps leave it empty.
+		return &CorruptionError{Path: s.times.name, Offset: -1, Err: errors.New("missing or empty")}
+	}
+	s.newest.Store(noTimestamp)
+	if ok {
+		s.newest.Store(last.timestamp)
+		s.newestLast = s.base + Offset(last.last)
+	}
+	return nil
+}
+
+// rebuildIndexes makes both indexes anew from the headers of the segment's
+// batches. Lookups beside it find what is there already and scan the rest.
+func (s *Segment) rebuildIndexes(why error) error {
+	s.log.warn("index is rebuilt from the log", "path", s.name, "reason", why)
+	if err := errors.Join(s.index.reset(), s.times.reset()); err != nil {
+		return err
+	}
+	again := newSegment(s.log, s.base)
+	again.index, again.times = s.index, s.times
+	again.newest.Store(noTimestamp)
+	scan, err := s.scan(0, s.size, scanWindow)
+	if err != nil {
+		return err
+	}
+	defer scan.close()
+	for scan.next() {
+		again.note(scan.header)
+	}
+	if scan.err != nil {
+		return scan.err
+	}
+	s.newest.Store(again.newest.Load())
+	s.newestLast = again.newestLast
+	if err := again.persistIndexes(); err != nil {
+		return err
+	}
+	return s.syncIndexes()
+}
+
+// syncIndexes makes durable what is in the index files.
+func (s *Segment) syncIndexes() error {
+	var created bool
+	for _, unsynced := range []func() (vfs.File, bool){s.index.unsynced, s.times.unsynced} {
+		file, fresh := unsynced()
+		if file == nil {
+			continue
+		}
+		created = created || fresh
+		if err := file.Datasync(); err != nil {
+			return syncFault(err)
+		}
+	}
+	if !created {
+		return nil
+	}
+	if err := s.log.fs.SyncDir(s.log.dir); err != nil {
+		return syncFault(err)
+	}
+	return nil
+}
+
+// locate returns the start of the batch that holds off, and that batch's base
+// offset. It reads batch headers for at most one index interval, more only when
+// the index turns out to be damaged. The segment must hold off below limit.
+func (s *Segment) locate(off Offset, limit Position) (Position, Offset, error) {
+	if err := s.ensureIndexes(); err != nil {
+		return 0, 0, err
+	}
+	at, first, err := s.locateByIndex(off, limit)
+	if damage := (*CorruptionError)(nil); !errors.As(err, &damage) || damage.Path != s.index.name {
+		return at, first, err
+	}
+	if !s.sealed.Load() {
+		// The index belongs to the writer.
+		return s.locateFrom(0, off, limit)
+	}
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
+	// Somebody else may have rebuilt it meanwhile.
+	if at, first, again := s.locateByIndex(off, limit); again == nil {
+		return at, first, nil
+	}
+	if err := s.rebuildIndexes(err); err != nil {
+		return 0, 0, err
+	}
+	return s.locateByIndex(off, limit)
+}
+
+func (s *Segment) locateByIndex(off Offset, limit Position) (Position, Offset, error) {
+	entry, found, err := s.index.lookup(off)
+	if err != nil {
+		return 0, 0, err
+	}
+	if found {
+		if _, err := s.firstOffset(entry, limit); err != nil {
+			return 0, 0, err
+		}
+	}
+	return s.locateFrom(Position(entry.position), off, limit)
+}
+
+// locateFrom walks the headers from start, a batch boundary.
+func (s *Segment) locateFrom(start Position, off Offset, limit Position) (Position, Offset, error) {
+	scan, err := s.scan(start, limit, record.HeaderSize)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer scan.close()
+	for scan.next() {
+		if scan.header.LastOffset() >= off {
+			return scan.position, scan.header.BaseOffset(), nil
+		}
+	}
+	if scan.err != nil {
+		return 0, 0, scan.err
+	}
+	return 0, 0, s.damage(off, limit, fmt.Errorf("no batch holds offset %d", off))
+}
+
+// firstOffset is the base offset of the batch that entry, below limit, names.
+// Unless this process wrote the entry it reads that batch's header: an index has
+// no checksum, and nothing is sent on its word alone.
+func (s *Segment) firstOffset(entry offsetEntry, limit Position) (Offset, error) {
+	if entry.first != unknownFirst {
+		return s.base + Offset(entry.first), nil
+	}
+	last := s.base + Offset(entry.last)
+	scan, err := s.scan(Position(entry.position), limit, record.HeaderSize)
+	if err != nil {
+		return 0, err
+	}
+	defer scan.close()
+	found := "no batch"
+	if scan.next() {
+		if scan.header.LastOffset() == last {
+			return scan.header.BaseOffset(), nil
+		}
+		found = fmt.Sprintf("a batch that ends with offset %d", scan.header.LastOffset())
+	}
+	return 0, &CorruptionError{
+		Path: s.index.name, Offset: last, Position: Position(entry.position),
+		Err: fmt.Errorf("the log has %s there", found),
+	}
+}
+
+// cut returns where a range that starts at start, a batch boundary, ends: at
+// the end (limit) if that is at most maxBytes away, else on a boundary that the
+// index knows in the last half of the range, else in the middle of a batch, but
+// never before the first batch ends. The offset of the result is -1 if its
+// position is no known boundary.
+func (s *Segment) cut(start Position, maxBytes int64, limit mark) (mark, error) {
+	if int64(limit.position-start) <= maxBytes {
+		return limit, nil
+	}
+	if err := s.ensureIndexes(); err != nil {
+		return mark{}, err
+	}
+	aim := start + Position(maxBytes)
+	entry, ok, err := s.index.boundary(aim)
+	if err != nil {
+		return mark{}, err
+	}
+	if at := Position(entry.position); ok && at > start+Position(maxBytes/2) {
+		if first, err := s.firstOffset(entry, limit.position); err == nil {
+			return mark{offset: first, segment: s, position: at}, nil
+		}
+	}
+	return s.cutAtFirst(start, aim, limit)
+}
+
+// cutAtFirst ends a range at aim, or with its first batch if that is longer.
+func (s *Segment) cutAtFirst(start, aim Position, limit mark) (mark, error) {
+	scan, err := s.scan(start, limit.position, record.HeaderSize)
+	if err != nil {
+		return mark{}, err
+	}
+	defer scan.close()
+	if !scan.next() {
+		return mark{}, scan.fault()
+	}
+	if end := start + Position(scan.header.Size()); end >= aim {
+		return mark{offset: scan.header.NextOffset(), segment: s, position: end}, nil
+	}
+	return mark{offset: -1, segment: s, position: aim}, nil
+}
+
+func (s *Segment) damage(off Offset, at Position, err error) error {
+	return &CorruptionError{Path: s.name, Offset: off, Position: at, Err: err}
+}
+
+// remove unlinks the files of a segment that its log has dropped.
+func (s *Segment) remove() error {
+	var errs []error
+	for _, name := range []string{s.name, s.index.name, s.times.name} {
+		if err := s.log.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// scanWindow is how much a scan of a whole segment reads at a time.
+const scanWindow = 64 << 10
+
+// headerScan walks the batches of a segment and reads only their headers, or a
+// window of the file at a time where batches are small. The headers have sane
+// lengths and magic; nothing else of them is checked.
+type headerScan struct {
+	segment  *Segment
+	file     vfs.File
+	position Position     // of header
+	header   record.Batch // the first HeaderSize bytes of the batch, valid until next
+	err      error
+
+	end    Position // where the next batch starts
+	limit  Position
+	window []byte
+	valid  []byte // what of window was read
+	start  Position
+}
+
+var scans = sync.Pool{New: func() any { return new(headerScan) }}
+
+// scan starts a walk at position, which must be a batch boundary, that ends at
+// limit. The caller closes it and holds a pin.
+func (s *Segment) scan(position, limit Position, windowBytes int) (*headerScan, error) {
+	file, err := s.open(0)
+	if err != nil {
+		return nil, err
+	}
+	c := scans.Get().(*headerScan)
+	window := c.window
+	if cap(window) < windowBytes {
+		window = make([]byte, windowBytes)
+	}
+	*c = headerScan{segment: s, file: file, position: position, end: position, limit: limit, window: window[:windowBytes]}
+	return c, nil
+}
+
+func (c *headerScan) close() {
+	window := c.window
+	*c = headerScan{window: window}
+	scans.Put(c)
+}
+
+// next goes to the next batch; false at the limit or on an error.
+func (c *headerScan) next() bool {
+	if c.err != nil || c.end >= c.limit {
+		return false
+	}
+	c.position = c.end
+	head, err := c.read(c.position)
+	if err != nil {
+		return c.fail(err)
+	}
+	size, err := record.PeekSize(head)
+	if err != nil {
+		return c.fail(c.segment.damage(-1, c.position, err))
+	}
+	if Position(size) > c.limit-c.position {
+		return c.fail(c.segment.damage(-1, c.position, fmt.Errorf("batch of %d bytes, but %d remain", size, c.limit-c.position)))
+	}
+	c.header = record.Batch(head)
+	c.end = c.position + Position(size)
+	return true
+}
+
+func (c *headerScan) fail(err error) bool {
+	c.err = err
+	return false
+}
+
+// fault is why next returned false where a batch had to be.
+func (c *headerScan) fault() error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.segment.damage(-1, c.position, errors.New("no batch, want one"))
+}
+
+// read returns the header at position, from the window if it is there.
+func (c *headerScan) read(position Position) ([]byte, error) {
+	if at := int64(position - c.start); position >= c.start && at+record.HeaderSize <= int64(len(c.valid)) {
+		return c.valid[at : at+record.HeaderSize], nil
+	}
+	c.start = position
+	want := min(int64(len(c.window)), int64(c.limit-position))
+	n, err := c.file.ReadAt(c.window[:want], int64(position))
+	c.valid = c.window[:n]
+	if n >= record.HeaderSize {
+		return c.valid[:record.HeaderSize], nil
+	}
+	if err == nil || err == io.EOF {
+		err = c.segment.damage(-1, position, fmt.Errorf("%d bytes remain, want a batch header of %d", n, record.HeaderSize))
+	}
+	return nil, err
+}

@@ -1,0 +1,345 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rollway/rollway/engine/vfs"
+)
+
+// indexBlockEntries is how many entries share one fence: a lookup costs a
+// binary search in memory and one read of a block (4 KiB of offset index, 6 of
+// time index), whatever the size of the index.
+const indexBlockEntries = 512
+
+// indexEntry is what OffsetIndex and TimeIndex differ in.
+type indexEntry[E any] interface {
+	// width is the size of an entry in the file, in bytes.
+	width() int
+	marshal(dst []byte)
+	unmarshal(src []byte) E
+	// follows names the check that fails if the entry may not stand behind
+	// prev, or is "".
+	follows(prev E) string
+}
+
+// sparseIndex is a file of fixed-size entries in rising order plus a tail of
+// entries that are not in the file yet. The file has no checksum and can be
+// rebuilt from the log, so writing it is put off: entries reach it a block at a
+// time, at a checkpoint and when the segment is sealed.
+//
+// There is one writer at a time, under the partition's mutex; lookups run
+// beside it and take no lock.
+type sparseIndex[E indexEntry[E]] struct {
+	fs   vfs.FS
+	name string
+
+	// view is nil until load or reset.
+	view atomic.Pointer[indexView[E]]
+
+	file atomic.Pointer[vfs.File]
+
+	mu      sync.Mutex // held while the file is opened or closed
+	created bool       // the file's name is not durable yet
+	dirty   bool       // the file holds bytes that are not durable yet
+}
+
+// indexView is what readers see. It is immutable; the arrays behind fences and
+// tail may grow beyond its lengths.
+type indexView[E indexEntry[E]] struct {
+	persisted int // entries in the file
+	fences    []E // every indexBlockEntries-th of them, from the first
+	tail      []E // the entries behind them
+	last      E   // the last of all; zero when there are none
+}
+
+func (v *indexView[E]) count() int { return v.persisted + len(v.tail) }
+
+// load reads the file, which may be missing, and checks every entry: that it
+// follows the one before, and by accept what only the segment knows. A failed
+// check is a *CorruptionError that names it, and leaves the index unloaded.
+func (x *sparseIndex[E]) load(accept func(E) string) error {
+	file, err := x.open(0)
+	if errors.Is(err, fs.ErrNotExist) {
+		x.view.Store(new(indexView[E]))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	view := new(indexView[E])
+	width := int64(view.last.width())
+	if size%width != 0 {
+		return x.corrupt(size/width*width, fmt.Errorf("file of %d bytes, want a multiple of %d", size, width))
+	}
+	block := make([]byte, indexBlockEntries*width)
+	for at := int64(0); at < size; at += int64(len(block)) {
+		block = block[:min(int64(len(block)), size-at)]
+		if _, err := file.ReadAt(block, at); err != nil {
+			return err
+		}
+		if failed := view.take(block, accept); failed != nil {
+			return x.corrupt(int64(view.persisted)*width, failed)
+		}
+	}
+	x.view.Store(view)
+	return nil
+}
+
+// take appends the entries of the file's next block to the view.
+func (v *indexView[E]) take(block []byte, accept func(E) string) error {
+	for ; len(block) > 0; block = block[v.last.width():] {
+		e := v.last.unmarshal(block)
+		failed := accept(e)
+		if failed == "" && v.persisted > 0 {
+			failed = e.follows(v.last)
+		}
+		if failed != "" {
+			return fmt.Errorf("entry %d %+v: %s", v.persisted, e, failed)
+		}
+		v.push(e)
+	}
+	return nil
+}
+
+// push counts e, the next entry, among those in the file.
+func (v *indexView[E]) push(e E) {
+	if v.persisted%indexBlockEntries == 0 {
+		v.fences = append(v.fences, e)
+	}
+	v.persisted++
+	v.last = e
+}
+
+func (x *sparseIndex[E]) corrupt(at int64, err error) error {
+	return &CorruptionError{Path: x.name, Offset: -1, Position: Position(at), Err: err}
+}
+
+// open returns the file, which is opened once; flag adds os.O_CREATE.
+func (x *sparseIndex[E]) open(flag int) (vfs.File, error) {
+	if f := x.file.Load(); f != nil {
+		return *f, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if f := x.file.Load(); f != nil {
+		return *f, nil
+	}
+	f, err := x.fs.OpenFile(x.name, flag)
+	if err != nil {
+		return nil, err
+	}
+	x.created = flag&os.O_CREATE != 0
+	x.file.Store(&f)
+	return f, nil
+}
+
+// add appends an entry. Writer only.
+func (x *sparseIndex[E]) add(e E) {
+	v := *x.view.Load()
+	v.tail = append(v.tail, e)
+	v.last = e
+	x.view.Store(&v)
+}
+
+// last returns the last entry.
+func (x *sparseIndex[E]) last() (e E, ok bool) {
+	v := x.view.Load()
+	return v.last, v.count() > 0
+}
+
+// sizeBytes is the size that the file has once everything is persisted.
+func (x *sparseIndex[E]) sizeBytes() int64 {
+	v := x.view.Load()
+	return int64(v.count()) * int64(v.last.width())
+}
+
+// floor returns the last entry for which match is true; match must be true for
+// a prefix of the entries. It reads at most one block of the file.
+func (x *sparseIndex[E]) floor(match func(E) bool) (found E, ok bool, err error) {
+	v := x.view.Load()
+	if n := prefix(v.tail, match); n > 0 {
+		return v.tail[n-1], true, nil
+	}
+	n := prefix(v.fences, match)
+	if n == 0 {
+		return found, false, nil
+	}
+	first := (n - 1) * indexBlockEntries
+	block := indexBlocks.Get().(*[]byte)
+	defer indexBlocks.Put(block)
+	entries, err := x.read(*block, first, min(indexBlockEntries, v.persisted-first))
+	if err != nil {
+		return found, false, err
+	}
+	n = prefixOfBytes(entries, match)
+	if n == 0 {
+		return found, false, x.corrupt(int64(first*found.width()), errors.New("entry changed since it was checked"))
+	}
+	return found.unmarshal(entries[(n-1)*found.width():]), true, nil
+}
+
+// indexBlocks lends the memory of lookups; 12 bytes is the widest entry.
+var indexBlocks = sync.Pool{New: func() any {
+	b := make([]byte, indexBlockEntries*timeEntryWidth)
+	return &b
+}}
+
+// read reads count entries of the file, from entry first, into block.
+func (x *sparseIndex[E]) read(block []byte, first, count int) ([]byte, error) {
+	file, err := x.open(0)
+	if err != nil {
+		return nil, err
+	}
+	var e E
+	block = block[:count*e.width()]
+	_, err = file.ReadAt(block, int64(first*e.width()))
+	return block, err
+}
+
+// prefix counts the leading entries for which match is true.
+func prefix[E any](entries []E, match func(E) bool) int {
+	low, high := 0, len(entries)
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if match(entries[mid]) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// prefixOfBytes is prefix over marshalled entries.
+func prefixOfBytes[E indexEntry[E]](entries []byte, match func(E) bool) int {
+	var e E
+	width := e.width()
+	low, high := 0, len(entries)/width
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if match(e.unmarshal(entries[mid*width:])) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// persist writes the tail to the file. Writer only.
+func (x *sparseIndex[E]) persist() error {
+	v := *x.view.Load()
+	if len(v.tail) == 0 {
+		return nil
+	}
+	if x.file.Load() == nil && v.persisted == 0 {
+		// What a crash may have left under this name is not in the view.
+		if _, err := x.open(os.O_CREATE | os.O_TRUNC); err != nil {
+			return err
+		}
+	}
+	file, err := x.open(0)
+	if err != nil {
+		return err
+	}
+	width := v.last.width()
+	bytes := make([]byte, len(v.tail)*width)
+	for i, e := range v.tail {
+		e.marshal(bytes[i*width:])
+	}
+	x.setDirty()
+	if _, err := file.WriteAt(int64(v.persisted*width), bytes); err != nil {
+		return writeFault(err)
+	}
+	for _, e := range v.tail {
+		v.push(e)
+	}
+	v.tail = nil
+	x.view.Store(&v)
+	return nil
+}
+
+// keep drops all entries but the leading ones for which match is true, also
+// from the file. Recovery calls it, before anybody reads.
+func (x *sparseIndex[E]) keep(match func(E) bool) error {
+	v := x.view.Load()
+	kept := new(indexView[E])
+	block := make([]byte, indexBlockEntries*v.last.width())
+	for kept.persisted < v.persisted {
+		entries, err := x.read(block, kept.persisted, min(indexBlockEntries, v.persisted-kept.persisted))
+		if err != nil {
+			return err
+		}
+		n := prefixOfBytes(entries, match)
+		for i := range n {
+			kept.push(v.last.unmarshal(entries[i*v.last.width():]))
+		}
+		if n*v.last.width() < len(entries) {
+			break
+		}
+	}
+	if kept.persisted < v.persisted {
+		if err := x.truncate(int64(kept.persisted * v.last.width())); err != nil {
+			return err
+		}
+	}
+	x.view.Store(kept)
+	return nil
+}
+
+// reset empties the index, and its file if there is one.
+func (x *sparseIndex[E]) reset() error {
+	if err := x.truncate(0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	x.view.Store(new(indexView[E]))
+	return nil
+}
+
+func (x *sparseIndex[E]) truncate(size int64) error {
+	file, err := x.open(0)
+	if err != nil {
+		return err
+	}
+	x.setDirty()
+	if err := file.Truncate(size); err != nil {
+		return syncFault(err)
+	}
+	return nil
+}
+
+func (x *sparseIndex[E]) setDirty() {
+	x.mu.Lock()
+	x.dirty = true
+	x.mu.Unlock()
+}
+
+// unsynced returns the file if it holds bytes that are not durable, and whether
+// its name is not durable either. The caller syncs both; from now on the index
+// counts them as durable.
+func (x *sparseIndex[E]) unsynced() (file vfs.File, created bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.dirty {
+		return nil, false
+	}
+	created, x.created, x.dirty = x.created, false, false
+	return *x.file.Load(), created
+}
+
+func (x *sparseIndex[E]) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if f := x.file.Swap(nil); f != nil {
+		(*f).Close()
+	}
+}

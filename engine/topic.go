@@ -1,0 +1,317 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/rollway/rollway/engine/topicconfig"
+)
+
+// Topic is a named set of partitions, as it was when it was looked up: altering
+// a topic makes a new Topic over the same partitions. It is immutable.
+type Topic struct {
+	image      *TopicImage
+	config     *topicconfig.Config
+	defaults   map[string]string
+	partitions []*Partition
+}
+
+// Name is the topic's name.
+func (t *Topic) Name() string { return t.image.Name }
+
+// ID persists as long as the topic does; a topic that is deleted and created
+// anew has another one.
+func (t *Topic) ID() TopicID { return t.image.ID }
+
+// Partitions returns the topic's partitions, by index. Do not change it.
+func (t *Topic) Partitions() []*Partition { return t.partitions }
+
+// Partition returns one of them, or ErrUnknownPartition.
+func (t *Topic) Partition(index int32) (*Partition, error) {
+	if index < 0 || int(index) >= len(t.partitions) {
+		return nil, fmt.Errorf("%w: %s has partitions 0 to %d, asked for %d", ErrUnknownPartition, t.Name(), len(t.partitions)-1, index)
+	}
+	return t.partitions[index], nil
+}
+
+// Config returns the settings that are in force. Do not change it.
+func (t *Topic) Config() *topicconfig.Config { return t.config }
+
+// Configs describes every topic config that Kafka knows: its value here, where
+// that comes from, and what it means.
+func (t *Topic) Configs() []topicconfig.Entry {
+	return topicconfig.Describe(t.image.Configs, t.defaults)
+}
+
+// TopicSpec describes a topic to be created.
+type TopicSpec struct {
+	Name string
+	// Partitions: 0 means Options.DefaultPartitions.
+	Partitions int32
+	// Configs are Kafka's topic configs, by name.
+	Configs map[string]string
+}
+
+// TopicChange describes how a topic is altered, all at once or not at all.
+type TopicChange struct {
+	Set   map[string]string
+	Reset []string // back to the default
+	// Partitions, if not 0, is how many the topic has then; more than now.
+	Partitions int32
+}
+
+// Topic returns the topic of that name, or ErrUnknownTopic.
+func (e *Engine) Topic(name string) (*Topic, error) {
+	if t := (*e.topics.Load())[name]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+}
+
+// Partition returns a partition by its topic's name, which may be a view of a
+// receive buffer: nothing is allocated. Errors: ErrUnknownTopic,
+// ErrUnknownPartition.
+func (e *Engine) Partition(topic []byte, index int32) (*Partition, error) {
+	t := (*e.topics.Load())[string(topic)]
+	if t == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownTopic, topic)
+	}
+	return t.Partition(index)
+}
+
+// Topics returns all topics by name. Do not change it.
+func (e *Engine) Topics() map[string]*Topic { return *e.topics.Load() }
+
+// CreateTopic makes a topic and its directories; both are durable when it
+// returns. Errors: ErrInvalidTopicName, ErrTopicExists (also for a name that
+// differs from another only in "." and "_", as in Kafka), ErrInvalidPartitions,
+// topicconfig's, ErrStorageFailed.
+func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	if err := e.writable(); err != nil {
+		return nil, err
+	}
+	if spec.Partitions == 0 {
+		spec.Partitions = e.options.DefaultPartitions
+	}
+	if err := e.checkSpec(spec); err != nil {
+		return nil, err
+	}
+	id := NewTopicID()
+	if err := e.makePartitionDirs(spec.Name, id, 0, spec.Partitions); err != nil {
+		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
+	}
+	record := TopicRecord{Name: spec.Name, ID: id, Partitions: spec.Partitions, Configs: maps.Clone(spec.Configs)}
+	if err := e.commitMetadata(record); err != nil {
+		e.removePartitionDirs(partitionDirNames(spec.Name, 0, spec.Partitions))
+		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
+	}
+	return e.Topic(spec.Name)
+}
+
+func (e *Engine) checkSpec(spec TopicSpec) error {
+	if spec.Partitions < 1 {
+		return fmt.Errorf("%w: topic %s with %d, want at least 1", ErrInvalidPartitions, spec.Name, spec.Partitions)
+	}
+	if err := validateTopicName(spec.Name, int(spec.Partitions)); err != nil {
+		return err
+	}
+	for name := range e.Topics() {
+		if name == spec.Name {
+			return fmt.Errorf("%w: %s", ErrTopicExists, name)
+		}
+		if topicNamesCollide(name, spec.Name) {
+			return fmt.Errorf("%w: %s and the new %s differ only in '.' and '_', which metric names do not tell apart", ErrTopicExists, name, spec.Name)
+		}
+	}
+	if err := e.checkPartitionCount(spec.Partitions); err != nil {
+		return err
+	}
+	_, err := topicconfig.Parse(spec.Configs, e.options.TopicDefaults)
+	return err
+}
+
+// checkPartitionCount refuses more partitions than the directory may have.
+func (e *Engine) checkPartitionCount(more int32) error {
+	count := 0
+	for _, t := range e.Topics() {
+		count += len(t.partitions)
+	}
+	if count+int(more) > e.options.MaxPartitions {
+		return fmt.Errorf("%w: %d more than the %d that there are, at most %d in all", ErrInvalidPartitions, more, count, e.options.MaxPartitions)
+	}
+	return nil
+}
+
+// AlterTopic changes configs and adds partitions. Errors: ErrUnknownTopic,
+// ErrInvalidPartitions, topicconfig's, ErrStorageFailed.
+func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	if err := e.writable(); err != nil {
+		return nil, err
+	}
+	t, err := e.Topic(name)
+	if err != nil {
+		return nil, err
+	}
+	records, err := e.configRecords(t, change)
+	if err != nil {
+		return nil, fmt.Errorf("alter topic %s: %w", name, err)
+	}
+	now := int32(len(t.partitions))
+	if change.Partitions != 0 {
+		if err := e.checkGrowth(t, change.Partitions); err != nil {
+			return nil, err
+		}
+		if err := e.makePartitionDirs(name, t.ID(), now, change.Partitions); err != nil {
+			return nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
+		}
+		records = append(records, PartitionsRecord{ID: t.ID(), Partitions: change.Partitions})
+	}
+	if err := e.commitMetadata(records...); err != nil {
+		e.removePartitionDirs(partitionDirNames(name, now, change.Partitions))
+		return nil, fmt.Errorf("alter topic %s: %w", name, err)
+	}
+	return e.Topic(name)
+}
+
+func (e *Engine) checkGrowth(t *Topic, partitions int32) error {
+	now := int32(len(t.partitions))
+	if partitions <= now {
+		return fmt.Errorf("%w: topic %s has %d, asked for %d: partitions can only be added", ErrInvalidPartitions, t.Name(), now, partitions)
+	}
+	if err := validateTopicName(t.Name(), int(partitions)); err != nil {
+		return err
+	}
+	return e.checkPartitionCount(partitions - now)
+}
+
+// configRecords turns a change into records, checked against the topic's other
+// configs.
+func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, error) {
+	configs := maps.Clone(t.image.Configs)
+	if configs == nil {
+		configs = map[string]string{}
+	}
+	var records []MetadataRecord
+	for _, key := range change.Reset {
+		if _, known := topicconfig.Lookup(key); !known {
+			return nil, topicconfig.Validate(key, "")
+		}
+		delete(configs, key)
+		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Remove: true})
+	}
+	for key, value := range change.Set {
+		configs[key] = value
+		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Value: value})
+	}
+	_, err := topicconfig.Parse(configs, e.options.TopicDefaults)
+	return records, err
+}
+
+// DeleteTopic removes a topic: from when it returns, no client sees it and no
+// restart brings it back. Its directories are renamed at once, so that the name
+// is free, and unlinked in the background; slices that are out stay valid.
+// Errors: ErrUnknownTopic, ErrStorageFailed.
+func (e *Engine) DeleteTopic(name string) error {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	if err := e.writable(); err != nil {
+		return err
+	}
+	t, err := e.Topic(name)
+	if err != nil {
+		return err
+	}
+	if err := e.commitMetadata(RemoveTopicRecord{ID: t.ID()}); err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, err)
+	}
+	dirs, err := e.renameDeleted(t.image)
+	if err != nil {
+		// The next start finds them by their topic id.
+		e.options.Log.Warn("directories of a deleted topic stay until the next start", "topic", name, "error", err)
+		return nil
+	}
+	e.background.Go(func() { e.purge(dirs, t.ID()) })
+	return nil
+}
+
+// commitMetadata commits the records on top of what is there, and brings the
+// topics in line. Under e.admin, so nobody else commits meanwhile.
+func (e *Engine) commitMetadata(records ...MetadataRecord) error {
+	e.metaMu.Lock()
+	defer e.metaMu.Unlock()
+	image, err := e.metadata.Commit(e.metadata.Image().Version, records...)
+	if err != nil {
+		if isFinal(err) {
+			e.fail(err)
+		}
+		return err
+	}
+	return e.reconcile(image)
+}
+
+// reconcile makes the topics those of the image: a topic that is new gets empty
+// partitions, one that is gone stops its own.
+func (e *Engine) reconcile(image *MetadataImage) error {
+	before := *e.topics.Load()
+	after := make(map[string]*Topic, len(image.Topics))
+	for name, ti := range image.Topics {
+		old := before[name]
+		if old != nil && old.image == ti {
+			after[name] = old
+			continue
+		}
+		if old != nil && old.ID() != ti.ID {
+			old = nil
+		}
+		t, err := e.newTopic(ti, old)
+		if err != nil {
+			return err
+		}
+		after[name] = t
+	}
+	e.topics.Store(&after)
+	for name, old := range before {
+		if t := after[name]; t == nil || t.ID() != old.ID() {
+			for _, p := range old.partitions {
+				p.stop(Deleted, nil)
+			}
+		}
+	}
+	return nil
+}
+
+// newTopic builds a topic over the partitions of old, which may be nil.
+func (e *Engine) newTopic(image *TopicImage, old *Topic) (*Topic, error) {
+	config, err := topicconfig.Parse(image.Configs, e.options.TopicDefaults)
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", image.Name, err)
+	}
+	t := &Topic{image: image, config: config, defaults: e.options.TopicDefaults}
+	if old != nil {
+		t.partitions = old.partitions[:len(old.partitions):len(old.partitions)]
+	}
+	for _, p := range t.partitions {
+		p.configure(config)
+	}
+	for index := int32(len(t.partitions)); index < image.Partitions; index++ {
+		p := newPartition(e, image, index, config)
+		if e.started {
+			p.state.Store(int32(Ready))
+		}
+		t.partitions = append(t.partitions, p)
+	}
+	return t, nil
+}
+
+// configure puts another config in force. What was visible before it was synced
+// is synced now if the new one promises that.
+func (p *Partition) configure(config *topicconfig.Config) {
+	p.log.settings.Store(config)
+	if config.Durable() && p.marks.Load().flushed.offset < p.marks.Load().logEnd.offset {
+		p.engine.committer.add(p)
+	}
+}

@@ -1,0 +1,165 @@
+package topicconfig
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrUnknownKey is wrapped by the errors for a key that Kafka 4.3 does not know.
+var ErrUnknownKey = errors.New("unknown topic config")
+
+// ErrInvalidValue is wrapped by the errors for a value that a key does not
+// take, alone or beside the value of another key.
+var ErrInvalidValue = errors.New("invalid topic config")
+
+// Type is the type of a key's values.
+type Type uint8
+
+// The types that topic configs use. Their text forms are what Kafka's
+// ConfigDef parses.
+const (
+	Boolean Type = iota // true or false, in any case
+	Int                 // decimal, 32 bits
+	Long                // decimal, 64 bits
+	Double              // decimal, may have a fraction
+	String              // one of a few words
+	List                // words with commas between them, may be empty
+)
+
+// String returns the name that Kafka gives the type.
+func (t Type) String() string {
+	return [...]string{"boolean", "int", "long", "double", "string", "list"}[t]
+}
+
+// Synonym is a broker setting that gives the default of a topic config.
+type Synonym struct {
+	Name string
+	// Unit is how many units of the topic config one unit of the broker
+	// setting is: 3,600,000 where hours stand for milliseconds, mostly 1.
+	Unit int64
+}
+
+// Key describes one topic config. The keys that this package hands out share
+// their slices: treat them as read only.
+type Key struct {
+	Name         string
+	Type         Type
+	KafkaDefault string
+	Default      string // ours; differs from KafkaDefault for flush.messages only
+	Valid        string // the valid values in words, such as "at least 1"; "" if all of the type are
+	Importance   string // Kafka's: "high", "medium" or "low"
+	// Documentation says what the key does, in a few sentences of plain text;
+	// for a key that is not in force the last one says so.
+	Documentation string
+	// Synonyms are the broker settings behind the key, the first one that is
+	// set counts; nil if it has none.
+	Synonyms []Synonym
+	// InForce tells whether the engine acts on the key. Every key is validated
+	// and stored.
+	InForce bool
+
+	accepts func(value string) bool
+}
+
+// Keys returns all keys, sorted by name.
+func Keys() []Key {
+	return slices.Clone(keys)
+}
+
+// Lookup returns the key of that name.
+func Lookup(name string) (Key, bool) {
+	i, ok := slices.BinarySearchFunc(keys, name, func(k Key, name string) int { return strings.Compare(k.Name, name) })
+	if !ok {
+		return Key{}, false
+	}
+	return keys[i], true
+}
+
+// Validate checks that name is a key and that it takes value. White space
+// around value is ignored, as Kafka ignores it.
+//
+// Errors: ErrUnknownKey, naming the nearest known key; ErrInvalidValue, naming
+// what was found and what is wanted.
+func Validate(name, value string) error {
+	k, ok := Lookup(name)
+	if !ok {
+		return unknown(name)
+	}
+	if k.accepts(strings.TrimSpace(value)) {
+		return nil
+	}
+	return fmt.Errorf("%w %s: found %q, want %s", ErrInvalidValue, name, shorten(value), k.wants())
+}
+
+// wants says what values the key takes.
+func (k Key) wants() string {
+	kind := map[Type]string{
+		Boolean: "true or false", Int: "a 32-bit integer", Long: "a 64-bit integer", Double: "a number", List: "a list",
+	}[k.Type]
+	switch {
+	case k.Valid == "":
+		return kind
+	case kind == "":
+		return k.Valid
+	default:
+		return kind + ", " + k.Valid
+	}
+}
+
+// unknown returns the error for a name that is no key.
+func unknown(name string) error {
+	return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, shorten(name), nearest(name))
+}
+
+// nearest returns the name of the key that was probably meant: the one that a
+// broker setting of that name is for, else the one that takes the fewest
+// edits, the first in order of names among equals.
+func nearest(name string) string {
+	for _, k := range keys {
+		if slices.ContainsFunc(k.Synonyms, func(s Synonym) bool { return s.Name == name }) {
+			return k.Name
+		}
+	}
+	name = shorten(name)
+	best, bestDistance := "", -1
+	for _, k := range keys {
+		if d := distance(name, k.Name); bestDistance < 0 || d < bestDistance {
+			best, bestDistance = k.Name, d
+		}
+	}
+	return best
+}
+
+// distance returns the Levenshtein distance of a and b: how many bytes have to
+// be inserted, deleted or replaced to make one of the other. It takes
+// len(a)*len(b) steps.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1) // distances of what was read of a to each head of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// shorten bounds text from outside for an error message and for distance.
+func shorten(s string) string {
+	const maxBytes = 128 // three times the longest key
+	if len(s) <= maxBytes {
+		return s
+	}
+	return s[:maxBytes] + "..."
+}

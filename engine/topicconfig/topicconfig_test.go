@@ -1,0 +1,318 @@
+package topicconfig
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The table holds together: sorted, without duplicates, and its own defaults are valid.
+func TestKeys(t *testing.T) {
+	all := Keys()
+	if !slices.IsSortedFunc(all, func(a, b Key) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("keys are not sorted")
+	}
+	for i, k := range all {
+		if i > 0 && all[i-1].Name == k.Name {
+			t.Errorf("%s is there twice", k.Name)
+		}
+		if got, ok := Lookup(k.Name); !ok || got.Name != k.Name {
+			t.Errorf("Lookup(%s) = %s, %v", k.Name, got.Name, ok)
+		}
+		for _, value := range []string{k.Default, k.KafkaDefault} {
+			if err := Validate(k.Name, value); err != nil {
+				t.Errorf("default of %s: %v", k.Name, err)
+			}
+		}
+		if differs := k.Default != k.KafkaDefault; differs != (k.Name == "flush.messages") {
+			t.Errorf("%s: default %s, Kafka's %s", k.Name, k.Default, k.KafkaDefault)
+		}
+		if says := strings.Contains(k.Documentation, "has no effect in rollway yet"); says == k.InForce {
+			t.Errorf("%s: in force %v, but the documentation is %q", k.Name, k.InForce, k.Documentation)
+		}
+	}
+}
+
+// The keys in force are those the engine acts on.
+func TestInForce(t *testing.T) {
+	want := []string{
+		"compression.gzip.level", "compression.lz4.level", "compression.type", "compression.zstd.level",
+		"flush.messages", "flush.ms", "index.interval.bytes", "max.message.bytes", "message.timestamp.type",
+		"min.insync.replicas", "segment.bytes", "segment.index.bytes", "segment.ms",
+	}
+	var got []string
+	for _, k := range Keys() {
+		if k.InForce {
+			got = append(got, k.Name)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("in force: %v, want %v", got, want)
+	}
+}
+
+// Values are taken and refused as Kafka does; the error says what was found and what is wanted.
+func TestValidate(t *testing.T) {
+	f := func(name, value, want string) {
+		t.Helper()
+		err := Validate(name, value)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("Validate(%s, %q): %v, want no error", name, value, err)
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("Validate(%s, %q): %v, want %s", name, value, err, want)
+		case want != "" && !errors.Is(err, ErrInvalidValue):
+			t.Errorf("Validate(%s, %q): %v is not ErrInvalidValue", name, value, err)
+		}
+	}
+
+	f("segment.bytes", "1048576", "")
+	f("segment.bytes", " 2147483647\n", "")
+	f("segment.bytes", "1048575", `invalid topic config segment.bytes: found "1048575", want a 32-bit integer, at least 1048576`)
+	f("segment.bytes", "2147483648", `invalid topic config segment.bytes: found "2147483648", want a 32-bit integer, at least 1048576`)
+	f("segment.bytes", "1MiB", `invalid topic config segment.bytes: found "1MiB", want a 32-bit integer, at least 1048576`)
+	f("segment.bytes", "", `invalid topic config segment.bytes: found "", want a 32-bit integer, at least 1048576`)
+
+	f("segment.ms", "9223372036854775807", "")
+	f("segment.ms", "9223372036854775808", `invalid topic config segment.ms: found "9223372036854775808", want a 64-bit integer, at least 1`)
+	f("segment.ms", "0", `invalid topic config segment.ms: found "0", want a 64-bit integer, at least 1`)
+	f("retention.ms", "-1", "")
+	f("retention.ms", "-5", `invalid topic config retention.ms: found "-5", want a 64-bit integer, at least -1`)
+	f("retention.bytes", "-9223372036854775808", "")
+	f("retention.bytes", "1.5", `invalid topic config retention.bytes: found "1.5", want a 64-bit integer`)
+	f("local.retention.ms", "-2", "")
+	f("local.retention.ms", "-3", `invalid topic config local.retention.ms: found "-3", want a 64-bit integer, at least -2`)
+
+	f("min.cleanable.dirty.ratio", "0", "")
+	f("min.cleanable.dirty.ratio", "1.0", "")
+	f("min.cleanable.dirty.ratio", "1.01", `invalid topic config min.cleanable.dirty.ratio: found "1.01", want a number, 0 to 1`)
+	f("min.cleanable.dirty.ratio", "NaN", `invalid topic config min.cleanable.dirty.ratio: found "NaN", want a number, 0 to 1`)
+
+	f("preallocate", "TRUE", "")
+	f("preallocate", "yes", `invalid topic config preallocate: found "yes", want true or false`)
+
+	f("compression.type", "zstd", "")
+	f("compression.type", "none", `invalid topic config compression.type: found "none", want one of gzip, lz4, producer, snappy, uncompressed, zstd`)
+	f("message.timestamp.type", "LogAppendTime", "")
+	f("message.timestamp.type", "logappendtime", `invalid topic config message.timestamp.type: found "logappendtime", want one of CreateTime, LogAppendTime`)
+
+	f("compression.gzip.level", "-1", "")
+	f("compression.gzip.level", "9", "")
+	f("compression.gzip.level", "0", `invalid topic config compression.gzip.level: found "0", want a 32-bit integer, -1 or 1 to 9`)
+	f("compression.gzip.level", "10", `invalid topic config compression.gzip.level: found "10", want a 32-bit integer, -1 or 1 to 9`)
+	f("compression.lz4.level", "17", "")
+	f("compression.lz4.level", "18", `invalid topic config compression.lz4.level: found "18", want a 32-bit integer, 1 to 17`)
+	f("compression.zstd.level", "-131072", "")
+	f("compression.zstd.level", "23", `invalid topic config compression.zstd.level: found "23", want a 32-bit integer, -131072 to 22`)
+
+	f("cleanup.policy", "", "")
+	f("cleanup.policy", "compact, delete", "")
+	f("cleanup.policy", "delete,delete", "")
+	f("cleanup.policy", "delete,", `invalid topic config cleanup.policy: found "delete,", want a list, any of compact, delete, may be empty`)
+	f("cleanup.policy", "Delete", `invalid topic config cleanup.policy: found "Delete", want a list, any of compact, delete, may be empty`)
+	f("leader.replication.throttled.replicas", "", "")
+	f("leader.replication.throttled.replicas", "*", "")
+	f("leader.replication.throttled.replicas", "0:1, 12:345", "")
+	f("leader.replication.throttled.replicas", "0:1,*", `invalid topic config leader.replication.throttled.replicas: found "0:1,*", want a list, PARTITION:BROKER,PARTITION:BROKER,... or *, may be empty`)
+	f("follower.replication.throttled.replicas", "a:b", `invalid topic config follower.replication.throttled.replicas: found "a:b", want a list, PARTITION:BROKER,PARTITION:BROKER,... or *, may be empty`)
+
+	f("flush.ms", strings.Repeat("9", 1000), `invalid topic config flush.ms: found "`+strings.Repeat("9", 128)+`...", want a 64-bit integer, at least 0`)
+}
+
+// An unknown key is refused with the name that was probably meant.
+func TestUnknownKey(t *testing.T) {
+	f := func(name, want string) {
+		t.Helper()
+		err := Validate(name, "1")
+		if err == nil || err.Error() != want || !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("Validate(%.40s): %v, want %s", name, err, want)
+		}
+	}
+
+	f("retention.sm", `unknown topic config "retention.sm"; did you mean "retention.ms"?`)
+	f("segment.byte", `unknown topic config "segment.byte"; did you mean "segment.bytes"?`)
+	f("Segment.Bytes", `unknown topic config "Segment.Bytes"; did you mean "segment.bytes"?`)
+	f("max.message.size", `unknown topic config "max.message.size"; did you mean "max.message.bytes"?`)
+	f("message.max.bytes", `unknown topic config "message.max.bytes"; did you mean "max.message.bytes"?`)
+	f("log.roll.hours", `unknown topic config "log.roll.hours"; did you mean "segment.ms"?`)
+	f("internal.segment.bytes", `unknown topic config "internal.segment.bytes"; did you mean "segment.bytes"?`)
+	f("remote.copy.lag.ms", `unknown topic config "remote.copy.lag.ms"; did you mean "remote.log.copy.disable"?`)
+	f("", `unknown topic config ""; did you mean "flush.ms"?`)
+	f(strings.Repeat("segment.", 1000), `unknown topic config "`+strings.Repeat("segment.", 16)+`..."; did you mean "message.timestamp.after.max.ms"?`)
+}
+
+// distance is Levenshtein's, and symmetric.
+func TestDistance(t *testing.T) {
+	f := func(a, b string, want int) {
+		t.Helper()
+		if got, back := distance(a, b), distance(b, a); got != want || back != want {
+			t.Errorf("distance(%q, %q) = %d, and %d the other way; want %d", a, b, got, back, want)
+		}
+	}
+
+	f("", "", 0)
+	f("", "abc", 3)
+	f("abc", "abc", 0)
+	f("kitten", "sitting", 3)
+	f("flaw", "lawn", 2)
+	f("ms", "sm", 2)
+}
+
+// Overrides win over defaults, defaults over the table, and each key in force reaches its field.
+func TestParse(t *testing.T) {
+	f := func(overrides, defaults map[string]string, change func(*Config)) {
+		t.Helper()
+		got, err := Parse(overrides, defaults)
+		if err != nil {
+			t.Errorf("Parse(%v, %v): %v", overrides, defaults, err)
+			return
+		}
+		want := Default()
+		change(want)
+		if *got != *want {
+			t.Errorf("Parse(%v, %v) = %+v, want %+v", overrides, defaults, *got, *want)
+		}
+	}
+	type m = map[string]string
+
+	f(nil, nil, func(c *Config) {
+		*c = Config{
+			SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
+			MaxMessageBytes: 1<<20 + 12, TimestampType: CreateTime, FlushMessages: 1, FlushMs: math.MaxInt64,
+			MinInsyncReplicas: 1, CompressionType: Producer, GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3,
+		}
+	})
+	f(m{"segment.bytes": "1048576"}, m{"segment.bytes": "2097152"}, func(c *Config) { c.SegmentBytes = 1 << 20 })
+	f(nil, m{"segment.bytes": " 2097152 "}, func(c *Config) { c.SegmentBytes = 2 << 20 })
+	f(m{"segment.ms": "9223372036854775807"}, nil, func(c *Config) { c.SegmentMs = math.MaxInt64 })
+	f(m{"segment.index.bytes": "4"}, nil, func(c *Config) { c.SegmentIndexBytes = 4 })
+	f(m{"index.interval.bytes": "0"}, nil, func(c *Config) { c.IndexIntervalBytes = 0 })
+	f(m{"max.message.bytes": "0"}, nil, func(c *Config) { c.MaxMessageBytes = 0 })
+	f(m{"message.timestamp.type": "LogAppendTime"}, nil, func(c *Config) { c.TimestampType = LogAppendTime })
+	f(m{"message.timestamp.type": "CreateTime"}, m{"message.timestamp.type": "LogAppendTime"}, func(*Config) {})
+	f(m{"flush.messages": "9223372036854775807"}, nil, func(c *Config) { c.FlushMessages = math.MaxInt64 })
+	f(m{"flush.ms": "0"}, nil, func(c *Config) { c.FlushMs = 0 })
+	f(m{"min.insync.replicas": "2"}, nil, func(c *Config) { c.MinInsyncReplicas = 2 })
+	f(m{"compression.type": "uncompressed"}, nil, func(c *Config) { c.CompressionType = Uncompressed })
+	f(m{"compression.type": "zstd", "compression.zstd.level": "-7"}, nil, func(c *Config) { c.CompressionType, c.ZstdLevel = Zstd, -7 })
+	f(m{"compression.type": "gzip", "compression.gzip.level": "1"}, nil, func(c *Config) { c.CompressionType, c.GzipLevel = Gzip, 1 })
+	f(m{"compression.type": "lz4", "compression.lz4.level": "1"}, nil, func(c *Config) { c.CompressionType, c.LZ4Level = LZ4, 1 })
+	f(m{"retention.ms": "1", "cleanup.policy": "compact", "preallocate": "true"}, nil, func(*Config) {})
+	f(m{"min.compaction.lag.ms": "5", "max.compaction.lag.ms": "5"}, nil, func(*Config) {})
+}
+
+// Everything is validated, in force or not, override or default, and the same mistake is named each time.
+func TestParseErrors(t *testing.T) {
+	f := func(overrides, defaults map[string]string, want string) {
+		t.Helper()
+		for range 10 { // maps iterate at random
+			if c, err := Parse(overrides, defaults); err == nil || err.Error() != want {
+				t.Fatalf("Parse(%v, %v) = %v, %v; want %s", overrides, defaults, c, err, want)
+			}
+		}
+	}
+	type m = map[string]string
+
+	f(m{"retention.sm": "1"}, nil, `unknown topic config "retention.sm"; did you mean "retention.ms"?`)
+	f(nil, m{"segment.byte": "1"}, `unknown topic config "segment.byte"; did you mean "segment.bytes"?`)
+	f(m{"preallocate": "1", "segment.ms": "x"}, m{"flush.ms": "-1"}, `invalid topic config preallocate: found "1", want true or false`)
+	f(nil, m{"flush.ms": "-1"}, `invalid topic config flush.ms: found "-1", want a 64-bit integer, at least 0`)
+	f(m{"min.compaction.lag.ms": "6"}, m{"max.compaction.lag.ms": "5"},
+		"invalid topic config min.compaction.lag.ms: found 6, want at most max.compaction.lag.ms, which is 5")
+}
+
+// A topic is durable unless it raises flush.messages itself.
+func TestDurable(t *testing.T) {
+	f := func(overrides map[string]string, want bool) {
+		t.Helper()
+		c, err := Parse(overrides, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Durable(); got != want {
+			t.Errorf("%v: durable %v, want %v", overrides, got, want)
+		}
+	}
+
+	f(nil, true)
+	f(map[string]string{"flush.messages": "1"}, true)
+	f(map[string]string{"flush.ms": "1000"}, true)
+	f(map[string]string{"flush.messages": "2"}, false)
+	f(map[string]string{"flush.messages": "9223372036854775807", "flush.ms": "1000"}, false)
+}
+
+// Who gets a Config from Default may change it.
+func TestDefaultIsFresh(t *testing.T) {
+	Default().SegmentBytes = 1
+	if got := Default().SegmentBytes; got != 1<<30 {
+		t.Errorf("segment.bytes %d after somebody changed his copy, want %d", got, 1<<30)
+	}
+}
+
+// Each key is described with the value that holds and where it comes from.
+func TestDescribe(t *testing.T) {
+	overrides := map[string]string{"segment.bytes": " 1048576", "from.a.later.version": "1"}
+	defaults := map[string]string{"segment.bytes": "2097152", "flush.ms": "1000"}
+	entries := Describe(overrides, defaults)
+	if len(entries) != len(Keys()) {
+		t.Fatalf("%d entries, want %d", len(entries), len(Keys()))
+	}
+	f := func(name, wantValue string, wantSource Source, wantText string) {
+		t.Helper()
+		i := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == name })
+		if e := entries[i]; e.Value != wantValue || e.Source != wantSource || e.Source.String() != wantText {
+			t.Errorf("%s is %q from %v, want %q from %s", name, e.Value, e.Source, wantValue, wantText)
+		}
+	}
+
+	f("segment.bytes", "1048576", FromTopic, "topic")
+	f("flush.ms", "1000", FromBroker, "broker")
+	f("flush.messages", "1", FromDefault, "default")
+}
+
+// The text forms are the values of the configs, there and back.
+func TestTexts(t *testing.T) {
+	for name, value := range compressionTypes {
+		if value.String() != name {
+			t.Errorf("%d prints as %s, want %s", value, value, name)
+		}
+	}
+	if got := CompressionType(9).String(); got != "CompressionType(9)" {
+		t.Errorf("an unknown compression type prints as %s", got)
+	}
+	for typ, want := range map[Type]string{Boolean: "boolean", Int: "int", Long: "long", Double: "double", String: "string", List: "list"} {
+		if typ.String() != want {
+			t.Errorf("type %d prints as %s, want %s", typ, typ, want)
+		}
+	}
+}
+
+// What Validate takes, Parse and Describe take too; nothing panics.
+func FuzzValidate(f *testing.F) {
+	for _, k := range Keys() {
+		f.Add(k.Name, k.Default)
+		f.Add(k.Name, "-1")
+		f.Add(k.Name+"x", " true ")
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		invalid := Validate(name, value)
+		overrides := map[string]string{name: value}
+		c, err := Parse(overrides, nil)
+		if invalid != nil {
+			if c != nil || err == nil || err.Error() != invalid.Error() {
+				t.Fatalf("Validate: %v; Parse: %v, %v", invalid, c, err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("Validate takes %s=%q, Parse does not: %v", name, value, err)
+		}
+		for _, e := range Describe(overrides, nil) {
+			if e.Name == name && (e.Value != strings.TrimSpace(value) || e.Source != FromTopic) {
+				t.Fatalf("%s=%q is described as %q from %v", name, value, e.Value, e.Source)
+			}
+		}
+	})
+}
