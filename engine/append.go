@@ -194,21 +194,20 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 		if r.Err != nil {
 			continue
 		}
-		last := next + Offset(r.sums.records) - 1
-		newest := r.sums.newest
+		in := incoming{bytes: r.sums.bytes, last: next + Offset(r.sums.records) - 1, newest: r.sums.newest, nowMs: nowMs}
 		if config.TimestampType == topicconfig.LogAppendTime {
-			newest = p.appendTime(nowMs)
+			in.newest = p.appendTime(nowMs)
 		}
 		if segment == nil {
-			s, err := p.log.room(r.sums.bytes, last, newest, nowMs)
+			s, err := p.log.room(in)
 			if err != nil {
 				return n, err
 			}
 			segment = s
-		} else if p.log.full(segment, bytes, r.sums.bytes, last, newest) {
+		} else if p.log.full(segment, bytes, in) {
 			break
 		}
-		p.assign(r, next, config, newest)
+		p.assign(r, next, config, in.newest)
 		p.group = append(p.group, r.Batches)
 		bytes += r.sums.bytes
 		next = r.NextOffset

@@ -58,7 +58,10 @@ type offsetCheckpoint map[partitionKey]Offset
 //
 // Errors: ErrBadCheckpoint, also with ErrUnknownVersion.
 func readOffsetCheckpoint(fs vfs.FS, name string) (offsetCheckpoint, error) {
-	content, err := readCheckpoint(fs, name)
+	content, err := readFileBounded(fs, name, maxCheckpointBytes)
+	if errors.Is(err, os.ErrNotExist) {
+		return offsetCheckpoint{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +110,13 @@ func parseOffsetCheckpoint(file string, content []byte) (offsetCheckpoint, error
 	return c, nil
 }
 
-// readLeaderEpochs reads the leader epochs of the partition in dir. A missing
-// file is a partition without epochs.
+// readLeaderEpochs reads the leader epochs of the partition in dir.
 //
-// Errors: ErrBadCheckpoint, also with ErrUnknownVersion.
+// Errors: ErrBadCheckpoint, also with ErrUnknownVersion; fs.ErrNotExist. All
+// mean that the epochs are to be found in the batches.
 func readLeaderEpochs(fs vfs.FS, dir string) (leaderEpochs, error) {
 	name := path.Join(dir, leaderEpochFile)
-	content, err := readCheckpoint(fs, name)
+	content, err := readFileBounded(fs, name, maxCheckpointBytes)
 	if err != nil {
 		return leaderEpochs{}, err
 	}
@@ -158,16 +161,6 @@ func parseLeaderEpochs(file string, content []byte) (leaderEpochs, error) {
 		l.entries = append(l.entries, e)
 	}
 	return l, nil
-}
-
-// readCheckpoint returns the content of a checkpoint, nothing when there is no
-// such file.
-func readCheckpoint(fs vfs.FS, name string) ([]byte, error) {
-	content, err := readFileBounded(fs, name, maxCheckpointBytes)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return content, err
 }
 
 func appendCheckpointHead(p []byte, entries int) []byte {

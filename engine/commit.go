@@ -147,6 +147,7 @@ func (c *committer) commit() {
 	// Another goroutine's sync may have failed meanwhile: then nothing is
 	// acknowledged, for the lost pages may be ours.
 	if c.engine.failure() == nil {
+		c.engine.stats.Commits.Add(1)
 		for i, p := range round {
 			p.committed(c.ends[i])
 		}

@@ -174,11 +174,11 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 			if isFinal(err) {
 				e.fail(err)
 			}
+			p.log.close()
 			p.stop(Failed, err)
 			return nil
 		}
-		p.state.CompareAndSwap(int32(Recovering), int32(Ready))
-		p.waiters.wake(maxOffset)
+		p.start()
 		return nil
 	})
 	close(e.ready)
@@ -240,6 +240,9 @@ func (e *Engine) fail(err error) {
 			p.waiters.wake(maxOffset)
 		}
 	}
+	if e.options.OnFailure != nil {
+		go e.options.OnFailure(err)
+	}
 }
 
 // writable is nil while the directory takes writes.
@@ -266,7 +269,10 @@ func (e *Engine) nowMs() int64 { return e.options.Now().UnixMilli() }
 // durable, the marker of a clean shutdown. Slices that are out stay valid. It
 // blocks for the disk; a second call returns ErrClosed.
 func (e *Engine) Close() error {
-	if e.closed.Swap(true) {
+	e.admin.Lock() // no topic is made or deleted from here on
+	was := e.closed.Swap(true)
+	e.admin.Unlock()
+	if was {
 		return ErrClosed
 	}
 	close(e.stopBackground)
@@ -284,7 +290,6 @@ func (e *Engine) Close() error {
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
 			p.stop(Failed, ErrClosed)
-			p.log.close()
 		}
 	}
 	return errors.Join(err, e.release())

@@ -205,7 +205,8 @@ func TestFetchWait(t *testing.T) {
 	if err != nil || s.Len != 0 {
 		t.Fatal(s, err)
 	}
-	go produce(t, p, batchOf(t, 1, "hello"))
+	hello := batchOf(t, 1, "hello")
+	go p.Append(&AppendRequest{Batches: hello})
 	s, err = p.FetchWait(context.Background(), FetchRequest{MaxBytes: 100}, 1, time.Minute)
 	if err != nil || s.Len == 0 {
 		t.Fatal(s, err)

@@ -52,9 +52,6 @@ type FetchRequest struct {
 // Errors: ErrOffsetOutOfRange, ErrNotReady, ErrUnknownTopic after a deletion,
 // *CorruptionError.
 func (p *Partition) Fetch(r FetchRequest) (Slice, error) {
-	if err := p.readable(); err != nil {
-		return Slice{}, err
-	}
 	if r.MaxBytes < 1 {
 		return Slice{}, fmt.Errorf("engine: fetch from %s: MaxBytes is %d, want at least 1", p, r.MaxBytes)
 	}
@@ -72,6 +69,9 @@ func (p *Partition) Fetch(r FetchRequest) (Slice, error) {
 
 // fetchOnce is Fetch; again is true if the segment was dropped under it.
 func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err error) {
+	if err := p.readable(); err != nil {
+		return Slice{}, false, err
+	}
 	marks := p.marks.Load()
 	empty, err := p.bound(r.Offset, marks)
 	if empty || err != nil {
@@ -159,10 +159,10 @@ func (s *Segment) between(start, end Position, marks *offsetMarks) Slice {
 // Seek returns a cursor for FetchNext at the batch that holds off, which may be
 // the high watermark or above it, up to the end of the log. Errors as Fetch.
 func (p *Partition) Seek(off Offset) (Cursor, error) {
-	if err := p.readable(); err != nil {
-		return Cursor{}, err
-	}
 	for {
+		if err := p.readable(); err != nil {
+			return Cursor{}, err
+		}
 		marks := p.marks.Load()
 		c := Cursor{offset: off}
 		empty, err := p.bound(off, marks)

@@ -73,30 +73,41 @@ func segmentOf(list []*Segment, off Offset) (*Segment, int) {
 	return list[n-1], n - 1
 }
 
-// room returns the active segment if these bytes, which end with offset last
-// and whose newest record has this timestamp, fit into it; otherwise it seals
+// incoming is what the log needs to know of batches that are to be appended.
+type incoming struct {
+	bytes  int64
+	last   Offset
+	newest int64 // highest timestamp, ms
+	nowMs  int64 // wall clock
+}
+
+// room returns the active segment if the batches fit into it; otherwise it seals
 // that and makes a new one. Writer only.
-func (l *Log) room(bytes int64, last Offset, timestamp, nowMs int64) (*Segment, error) {
-	s := l.active()
-	if s != nil && !l.full(s, 0, bytes, last, timestamp) {
+func (l *Log) room(in incoming) (*Segment, error) {
+	if s := l.active(); s != nil && !l.full(s, 0, in) {
 		return s, nil
 	}
-	return l.roll(nowMs)
+	return l.roll(in.nowMs)
 }
 
 // full tells whether the segment, to which pending bytes are about to be
-// written, must be sealed before these bytes. Limits are Kafka's: positions and
-// relative offsets are int32, time runs by the records' timestamps from the
-// segment's first batch on.
-func (l *Log) full(s *Segment, pending, bytes int64, last Offset, timestamp int64) bool {
+// written, must be sealed before these batches. Limits are Kafka's: positions
+// and relative offsets are int32; time runs by the records' timestamps from the
+// segment's first batch on, and by the wall clock where they have none.
+func (l *Log) full(s *Segment, pending int64, in incoming) bool {
+	if in.last-s.base > math.MaxInt32 {
+		return true
+	}
 	if int64(s.size)+pending == 0 {
-		return last-s.base > math.MaxInt32
+		return false
 	}
 	c := l.config()
-	aged := s.firstTimestamp >= 0 && timestamp-s.firstTimestamp > c.SegmentMs
-	return aged ||
-		int64(s.size)+pending+bytes > c.SegmentBytes ||
-		last-s.base > math.MaxInt32 ||
+	age := in.newest - s.firstTimestamp
+	if s.firstTimestamp < 0 || in.newest < 0 {
+		age = in.nowMs - s.createdMs
+	}
+	return age > c.SegmentMs ||
+		int64(s.size)+pending+in.bytes > c.SegmentBytes ||
 		s.index.sizeBytes()+offsetEntryWidth > c.SegmentIndexBytes ||
 		s.times.sizeBytes()+timeEntryWidth > c.SegmentIndexBytes
 }
@@ -114,9 +125,8 @@ func (l *Log) roll(nowMs int64) (*Segment, error) {
 	}
 	list := l.list()
 	if s := l.active(); s != nil {
-		if err := s.persistIndexes(); err != nil {
-			// Their entries stay in memory, and on disk they can be rebuilt.
-			l.warn("index entries were not written", "path", s.name, "error", err)
+		if err := l.indexesWritten(s, s.persistIndexes()); err != nil {
+			return nil, err
 		}
 		s.sealed.Store(true)
 	}
@@ -126,8 +136,8 @@ func (l *Log) roll(nowMs int64) (*Segment, error) {
 }
 
 // write appends the batches of group, adjacent in offsets and final in every
-// byte, to the segment by one pwritev. It returns what reached the file also on
-// error; the log has not grown then. Writer only.
+// byte, to the segment by one pwritev. After an error the log has not grown,
+// unless the error is final. Writer only.
 func (l *Log) write(s *Segment, group [][]byte) error {
 	file, err := s.open(0)
 	if err != nil {
@@ -139,13 +149,26 @@ func (l *Log) write(s *Segment, group [][]byte) error {
 	if err != nil {
 		return l.cutBack(s, file, err)
 	}
-	for _, batches := range group {
-		l.note(s, batches)
-	}
 	if !s.unsynced {
 		s.unsynced = true
 		l.unsynced = append(l.unsynced, s)
 	}
+	for _, batches := range group {
+		l.note(s, batches)
+	}
+	if len(s.index.view.Load().tail) >= indexBlockEntries {
+		return l.indexesWritten(s, s.index.persist())
+	}
+	return nil
+}
+
+// indexesWritten passes an error of writing index entries on if it is final.
+// Otherwise, as on a full disk, the entries stay in memory until the next try.
+func (l *Log) indexesWritten(s *Segment, err error) error {
+	if err == nil || isFinal(err) {
+		return err
+	}
+	l.warn("index entries were not written", "path", s.name, "error", err)
 	return nil
 }
 
@@ -169,11 +192,6 @@ func (l *Log) note(s *Segment, batches []byte) {
 		invariant.Check(b.BaseOffset() == l.next, "append at %d, want %d", b.BaseOffset(), l.next)
 		s.note(b)
 		l.next = b.NextOffset()
-	}
-	if v := s.index.view.Load(); len(v.tail) >= indexBlockEntries {
-		if err := s.index.persist(); err != nil {
-			l.warn("index entries were not written", "path", s.index.name, "error", err)
-		}
 	}
 }
 

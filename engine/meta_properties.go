@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/rollway/rollway/engine/vfs"
 )
@@ -129,8 +128,7 @@ func parseMetaProperties(content []byte) (metaProperties, error) {
 // parseProperties reads text as java.util.Properties.load does: comments with #
 // and !, keys ended by =, : or a space, lines continued by a backslash, \t \n
 // \r \f \uXXXX and \ before any other character. Where a key comes twice the
-// last one counts. Unlike Java it takes the bytes for UTF-8: Java writes
-// anything else than ASCII as \uXXXX anyway.
+// last one counts. Bytes are ISO 8859-1, so everything else is \uXXXX.
 func parseProperties(text string) (map[string]string, error) {
 	props := make(map[string]string)
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
@@ -197,16 +195,12 @@ func splitProperty(line string) (key, value string) {
 }
 
 func unescapeProperty(s string) (string, error) {
-	if strings.IndexByte(s, '\\') < 0 {
-		return s, nil
-	}
-	var units []uint16 // as in Java: a character above U+FFFF is two escapes
-	for len(s) > 0 {
-		c, size := utf8.DecodeRuneInString(s)
-		s = s[size:]
-		if c == '\\' && s != "" {
-			c, size = utf8.DecodeRuneInString(s)
-			s = s[size:]
+	units := make([]uint16, 0, len(s)) // as in Java: a character above U+FFFF is two escapes
+	for i := 0; i < len(s); i++ {
+		c := uint16(s[i])
+		if c == '\\' && i+1 < len(s) {
+			i++
+			c = uint16(s[i])
 			switch c {
 			case 't':
 				c = '\t'
@@ -217,16 +211,16 @@ func unescapeProperty(s string) (string, error) {
 			case 'f':
 				c = '\f'
 			case 'u':
-				n, err := strconv.ParseUint(s[:min(4, len(s))], 16, 16)
-				if err != nil || len(s) < 4 {
-					return "", fmt.Errorf(`\u%s, want \u and 4 hex digits`, s[:min(4, len(s))])
+				digits := s[i+1 : min(i+5, len(s))]
+				n, err := strconv.ParseUint(digits, 16, 16)
+				if err != nil || len(digits) < 4 {
+					return "", fmt.Errorf(`\u%s, want \u and 4 hex digits`, digits)
 				}
-				units = append(units, uint16(n))
-				s = s[4:]
-				continue
+				c = uint16(n)
+				i += len(digits)
 			}
 		}
-		units = utf16.AppendRune(units, c)
+		units = append(units, c)
 	}
 	return string(utf16.Decode(units)), nil
 }

@@ -458,7 +458,7 @@ func TestMetadataLogFaults(t *testing.T) {
 		return map[string]error{"write": syscall.ENOSPC, "truncate": syscall.EIO}[op]
 	}
 	_, err := l.Commit(0, exampleGroups[0]...)
-	matchError(t, err, syscall.ENOSPC, "append 180 bytes to")
+	matchError(t, err, syscall.ENOSPC, "append 118 bytes to")
 	_, err = l.Commit(0, exampleGroups[0]...)
 	matchError(t, err, ErrStorageFailed, syscall.EIO.Error())
 }

@@ -29,6 +29,9 @@ type Options struct {
 	DefaultPartitions int32
 	// MaxPartitions is the most partitions of the directory. Default 20,000.
 	MaxPartitions int
+	// OnFailure, if not nil, is called once, on its own goroutine, with the
+	// write-back error that stops the directory; see Engine.Failure.
+	OnFailure func(error)
 	// CheckpointInterval is how often indexes are synced and recovery points
 	// move. Default one minute.
 	CheckpointInterval time.Duration

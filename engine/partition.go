@@ -214,11 +214,29 @@ func (p *Partition) AwaitHighWatermark(ctx context.Context, at Offset) error {
 	}
 }
 
-// stop ends the partition in this state and wakes everybody.
+// stop ends the partition, unless it has ended before, wakes everybody and
+// gives its files back.
 func (p *Partition) stop(state PartitionState, why error) {
 	p.mu.Lock()
-	p.fault = why
-	p.state.Store(int32(state))
+	now := PartitionState(p.state.Load())
+	if now == Recovering || now == Ready {
+		p.fault = why
+		p.state.Store(int32(state))
+	}
+	if now == Ready {
+		p.log.close()
+	}
+	p.mu.Unlock()
+	p.waiters.wake(maxOffset)
+}
+
+// start makes a recovered partition ready, unless its topic was deleted
+// meanwhile.
+func (p *Partition) start() {
+	p.mu.Lock()
+	if !p.state.CompareAndSwap(int32(Recovering), int32(Ready)) {
+		p.log.close()
+	}
 	p.mu.Unlock()
 	p.waiters.wake(maxOffset)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/engine/topicconfig"
 )
 
 // found is what a start knows of a partition before its log is read.
@@ -56,6 +57,9 @@ func (p *Partition) recover(f found) error {
 		return err
 	}
 	p.recoveryPoint = f.recoveryPoint
+	if s := p.log.active(); s != nil && p.log.config().TimestampType == topicconfig.LogAppendTime {
+		p.lastAppendMs = s.newest.Load() // append times do not go back over a restart
+	}
 	end := p.log.end()
 	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
 	return nil
@@ -386,8 +390,8 @@ func (p *Partition) syncRecovered(first int) error {
 			return syncFault(err)
 		}
 		if s.sealed.Load() {
-			if err := s.persistIndexes(); err != nil {
-				p.log.warn("index entries were not written", "path", s.name, "error", err)
+			if err := p.log.indexesWritten(s, s.persistIndexes()); err != nil {
+				return err
 			}
 		}
 	}
