@@ -126,6 +126,18 @@ func matchError(t testing.TB, err, target error, want string) {
 	}
 }
 
+// shownIn fails the test unless the page of docs/format shows text.
+func shownIn(t testing.TB, page, text string) {
+	t.Helper()
+	content, err := os.ReadFile("../docs/format/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(content), "```text\n"+strings.TrimSuffix(text, "\n")+"\n```") {
+		t.Errorf("docs/format/%s does not show:\n%s", page, text)
+	}
+}
+
 // Whatever step goes wrong, the file is the old or the new one, whole, and only
 // a failed write or sync is final.
 func TestWriteFileAtomic(t *testing.T) {
@@ -164,6 +176,7 @@ func TestWriteFileAtomic(t *testing.T) {
 	f("", nil, "new content", false)
 	f("create", syscall.EMFILE, "old", false)
 	f("write", syscall.ENOSPC, "old", false)
+	f("write", syscall.EDQUOT, "old", false)
 	f("write", syscall.EIO, "old", true)
 	f("datasync", syscall.EIO, "old", true)
 	f("datasync", syscall.ENOSPC, "old", true)

@@ -25,7 +25,9 @@ func TestCheckpointGolden(t *testing.T) {
 	if err := checkpointExample.write(fs, recoveryPointFile); err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "recovery-point-offset-checkpoint", []byte(getFile(t, fs, "recovery-point-offset-checkpoint")))
+	content := getFile(t, fs, "recovery-point-offset-checkpoint")
+	golden.Check(t, "recovery-point-offset-checkpoint", []byte(content))
+	shownIn(t, "checkpoints.md", content)
 	got, err := readOffsetCheckpoint(fs, recoveryPointFile)
 	if err != nil || !maps.Equal(got, checkpointExample) {
 		t.Errorf("read %v, %v; want %v", got, err, checkpointExample)
@@ -38,7 +40,9 @@ func TestCheckpointGolden(t *testing.T) {
 	if err := epochs.write(fs, "orders-0"); err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "leader-epoch-checkpoint", []byte(getFile(t, fs, "orders-0/leader-epoch-checkpoint")))
+	content = getFile(t, fs, "orders-0/leader-epoch-checkpoint")
+	golden.Check(t, "leader-epoch-checkpoint", []byte(content))
+	shownIn(t, "checkpoints.md", content)
 	back, err := readLeaderEpochs(fs, "orders-0")
 	if err != nil || !slices.Equal(back.entries, epochs.entries) {
 		t.Errorf("read %q, %v; want %q", back.text(), err, epochs.text())

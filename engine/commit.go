@@ -21,7 +21,6 @@ type committer struct {
 	queue   []*Partition         // to sync now
 	delayed map[*Partition]int64 // to sync by then, ms of the engine's clock
 	timer   *time.Timer          // wakes for the earliest of delayed
-	stopped bool
 
 	// The committer goroutine's.
 	round []*Partition

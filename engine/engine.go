@@ -106,20 +106,21 @@ func (e *Engine) open() (err error) {
 	if e.meta, err = openMetaProperties(e.fs, e.options.NodeID); err != nil {
 		return err
 	}
+	if err := e.openMetadata(); err != nil {
+		return err
+	}
+	points, err := readOffsetCheckpoint(e.fs, recoveryPointFile)
+	badPoints := errors.Is(err, ErrBadCheckpoint)
+	if err != nil && !badPoints {
+		return err
+	}
 	clean, err := e.takeCleanShutdown()
 	if err != nil {
 		return err
 	}
-	if e.metadata, err = openMetadataLog(e.fs); err != nil {
-		return err
-	}
-	points, err := readOffsetCheckpoint(e.fs, recoveryPointFile)
-	if errors.Is(err, ErrBadCheckpoint) {
-		e.options.Log.Warn("recovery points are lost; all logs are checked", "error", err)
-		points, clean, err = nil, false, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if badPoints {
+		e.options.Log.Warn("recovery points are lost; all logs are checked", "file", recoveryPointFile)
+		points, clean = nil, false
 	}
 	if err := e.sweep(); err != nil {
 		return err
@@ -134,6 +135,32 @@ func (e *Engine) open() (err error) {
 	e.committing.Go(func() { e.committer.run(e.stopCommitter) })
 	e.background.Go(func() { e.recoverAll(points, clean) })
 	e.background.Go(e.runCheckpoints)
+	return nil
+}
+
+// openMetadata opens the metadata log. A log that is missing where there are
+// partitions is not made anew: that would forget all topics.
+func (e *Engine) openMetadata() error {
+	if _, err := e.fs.Stat(metadataLogFile); errors.Is(err, fs.ErrNotExist) {
+		entries, err := e.fs.ReadDir(".")
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if _, _, ok := parsePartitionDirName(entry.Name()); ok && entry.IsDir() {
+				return fmt.Errorf("%w: %s is missing from %s although there are partitions such as %s; put it back",
+					ErrDirectoryRefused, metadataLogFile, e.fs.Path(), entry.Name())
+			}
+		}
+	}
+	log, err := openMetadataLog(e.fs)
+	if err != nil {
+		return err
+	}
+	if log.torn > 0 {
+		e.options.Log.Warn("torn tail of the metadata log was cut off", "path", metadataLogFile, "bytes", log.torn)
+	}
+	e.metadata = log
 	return nil
 }
 
@@ -279,8 +306,7 @@ func (e *Engine) Close() error {
 	e.background.Wait()
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
-			p.mu.Lock() // appends that passed the check before closed was set are over
-			p.mu.Unlock()
+			p.awaitAppends()
 			e.committer.add(p)
 		}
 	}

@@ -25,6 +25,7 @@ func TestMetaPropertiesGolden(t *testing.T) {
 	}
 	m := metaProperties{clusterID: "q1Sh-9_ISia_zwGINzRvyQ", nodeID: 1, directoryID: id}
 	golden.Check(t, "meta.properties", m.encode())
+	shownIn(t, "data-directory.md", string(m.encode()))
 	for _, content := range []string{string(m.encode()), kafkaMetaProperties} {
 		if got, err := parseMetaProperties([]byte(content)); got != m || err != nil {
 			t.Errorf("%q is %+v, %v; want %+v", content, got, err, m)

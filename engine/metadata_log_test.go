@@ -77,7 +77,7 @@ func TestMetadataLogGolden(t *testing.T) {
 	example = appendMetadataFrame(example, 1, []MetadataRecord{TopicRecord{Name: "orders", ID: testID(1), Partitions: 3, Configs: map[string]string{"flush.ms": "5"}}})
 	example = appendMetadataFrame(example, 2, []MetadataRecord{RemoveTopicRecord{testID(1)}})
 	f := func(n int, name string) golden.Field { return golden.Field{Len: n, Name: name} }
-	golden.Check(t, "metadata-log", golden.Hex(example,
+	dump := golden.Hex(example,
 		f(8, `magic "rollmeta"`), f(4, "version 1"), f(8, "snapshot: none"), f(8, "checksum of bytes 0..19"),
 		f(4, "length"), f(8, "commit 1"),
 		f(1, "kind 1: topic"), f(1, "record version 1"), f(16, "topic id"), f(4, "partitions 3"),
@@ -86,7 +86,9 @@ func TestMetadataLogGolden(t *testing.T) {
 		f(8, "checksum of bytes 28..84"),
 		f(4, "length"), f(8, "commit 2"),
 		f(1, "kind 4: remove topic"), f(1, "record version 1"), f(16, "topic id"),
-		f(8, "checksum of bytes 93..122")))
+		f(8, "checksum of bytes 93..122"))
+	golden.Check(t, "metadata-log", dump)
+	shownIn(t, "metadata-log.md", string(dump))
 }
 
 // Commit is compare-and-set, all or nothing, and empty commits are none.

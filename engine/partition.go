@@ -152,6 +152,12 @@ func (p *Partition) update(change func(*offsetMarks)) *offsetMarks {
 	return &after
 }
 
+// awaitAppends returns when the appends that were under way are over.
+func (p *Partition) awaitAppends() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+}
+
 // committed says that the log is durable up to end.
 func (p *Partition) committed(end mark) {
 	p.update(func(o *offsetMarks) {

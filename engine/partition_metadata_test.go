@@ -24,7 +24,9 @@ func TestPartitionMetadataGolden(t *testing.T) {
 	if err := writePartitionMetadata(fs, "orders-0", id); err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "partition.metadata", []byte(getFile(t, fs, "orders-0/partition.metadata")))
+	content := getFile(t, fs, "orders-0/partition.metadata")
+	golden.Check(t, "partition.metadata", []byte(content))
+	shownIn(t, "data-directory.md", content)
 	if got, err := readPartitionMetadata(fs, "orders-0"); got != id || err != nil {
 		t.Errorf("read %s, %v; want %s", got, err, id)
 	}

@@ -406,15 +406,14 @@ func (p *Partition) syncRecovered(first int) error {
 func (p *Partition) recoverEpochs(clean bool) error {
 	scanned := p.epochs
 	epochs, err := readLeaderEpochs(p.engine.fs, p.dir)
-	switch {
-	case errors.Is(err, ErrBadCheckpoint), errors.Is(err, fs.ErrNotExist) && p.log.active() != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrBadCheckpoint) {
+		return err
+	}
+	if len(epochs.entries) == 0 && p.log.next > p.log.start().offset {
 		p.log.warn("leader epochs are rebuilt from the log", "reason", err)
 		if epochs, err = p.epochsOfLog(); err != nil {
 			return err
 		}
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
 	}
 	// An epoch that begins at the very end was announced to clients.
 	epochs.truncateFromEnd(p.log.next + 1)
