@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the path of the built rollway.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "rollway-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "rollway")
+		build := exec.Command("go", "build", "-o", program, "github.com/rollway/rollway/cmd/rollway")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// startLimit is how long a server may take to accept, and to end.
+const startLimit = time.Minute
+
+// server is one running `rollway serve`.
+type server struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	pid    int    // of the server, also when cmd is a tracer
+	addr   string // of the native listener
+	stderr *syncBuffer
+	ended  chan struct{}
+}
+
+// startServer starts a server on the data directory and waits for its ready
+// line. It is killed with the test.
+func startServer(t testing.TB, data string, args ...string) *server {
+	t.Helper()
+	return startTraced(t, nil, data, args...)
+}
+
+// startTraced starts it under another program, such as strace with its flags.
+func startTraced(t testing.TB, tracer []string, data string, args ...string) *server {
+	t.Helper()
+	line := append(append([]string{}, tracer...), program, "serve", "--data", data, "--wire", "127.0.0.1:0")
+	line = append(line, args...)
+	s := &server{t: t, cmd: exec.Command(line[0], line[1:]...), stderr: new(syncBuffer), ended: make(chan struct{})}
+	s.cmd.Stderr = s.stderr
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(stdout).ReadString('\n')
+		ready <- line
+		io.Copy(io.Discard, stdout)
+		s.cmd.Wait()
+		close(s.ended)
+	}()
+	select {
+	case line := <-ready:
+		_, addr, ok := strings.Cut(strings.TrimSpace(line), "ready wire=")
+		if !ok {
+			s.cmd.Process.Kill()
+			<-s.ended
+			t.Fatalf("the server said %q, want a ready line; stderr:\n%s", line, s.stderr)
+		}
+		s.addr, _, _ = strings.Cut(addr, " ")
+	case <-time.After(startLimit):
+		s.cmd.Process.Kill()
+		t.Fatalf("the server was not ready after %v; stderr:\n%s", startLimit, s.stderr)
+	}
+	s.pid = s.cmd.Process.Pid
+	if tracer != nil {
+		s.pid = childOf(t, s.pid)
+	}
+	t.Cleanup(s.kill)
+	return s
+}
+
+// childOf returns the only child of a process.
+func childOf(t testing.TB, pid int) int {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		t.Fatalf("children of %d: %q", pid, children)
+	}
+	return child
+}
+
+// kill ends the server as a crash would. A server that has ended is left alone.
+func (s *server) kill() {
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	syscall.Kill(s.pid, syscall.SIGKILL)
+	<-s.ended
+}
+
+// stop ends it as an operator would, and fails the test if it complains.
+func (s *server) stop() {
+	s.t.Helper()
+	syscall.Kill(s.pid, syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(startLimit):
+		s.t.Fatalf("the server did not end %v after SIGTERM; stderr:\n%s", startLimit, s.stderr)
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		s.t.Fatalf("the server ended with exit code %d; stderr:\n%s", code, s.stderr)
+	}
+}
+
+// run runs a client command against the server and returns its standard output.
+func (s *server) run(stdin io.Reader, args ...string) []byte {
+	s.t.Helper()
+	out, err := s.try(stdin, args...)
+	if err != nil {
+		s.t.Fatalf("rollway %s: %v\nserver's stderr:\n%s", strings.Join(args, " "), err, s.stderr)
+	}
+	return out
+}
+
+func (s *server) try(stdin io.Reader, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "ROLLWAY_ADDR="+s.addr)
+	cmd.Stdin = stdin
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.Bytes(), fmt.Errorf("%w: %s", err, stderr.Bytes())
+	}
+	return stdout.Bytes(), nil
+}
+
+// syncBuffer is a bytes.Buffer for two goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

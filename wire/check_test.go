@@ -1,0 +1,224 @@
+package wire
+
+import (
+	"strings"
+	"testing"
+)
+
+// Each message keeps the limits of its fields, good values beside bad ones, and its Parse function refuses what Check refuses.
+func TestCheck(t *testing.T) {
+	type checked interface {
+		message
+		Check() error
+	}
+	f := func(m checked, want Code) {
+		t.Helper()
+		frame := split(t, m.AppendTo(nil, 1))
+		if err := m.Check(); CodeOf(err) != want {
+			t.Errorf("check %s %+v: error %v, want %s", frame.Kind, m, err, want)
+		}
+		if _, err := parse(frame); CodeOf(err) != want {
+			t.Errorf("parse %s %+v: error %v, want %s", frame.Kind, m, err, want)
+		}
+	}
+	const good, bad, name Code = 0, CodeInvalidRequest, CodeInvalidTopicName
+	long := func(n int) string { return strings.Repeat("x", n) }
+	topic := []byte("orders")
+
+	hello := func(low, high uint16, software, version, mechanism, auth string, want Code) {
+		t.Helper()
+		f(&Hello{low, high, software, version, mechanism, []byte(auth)}, want)
+	}
+	hello(1, 1, "a", "1", "", "", good)
+	hello(1, 65535, long(MaxName), long(MaxName), long(MaxMechanism), long(MaxAuth), good)
+	hello(0, 1, "a", "1", "", "", bad)
+	hello(2, 1, "a", "1", "", "", bad)
+	hello(2, 2, "a", "1", "", "", CodeUnsupportedVersion)
+	hello(2, 65535, "a", "1", "", "", CodeUnsupportedVersion)
+	hello(1, 1, "", "1", "", "", bad)
+	hello(1, 1, "a", "", "", "", bad)
+	hello(1, 1, long(MaxName+1), "1", "", "", bad)
+	hello(1, 1, "a", long(MaxName+1), "", "", bad)
+	hello(1, 1, "a\xff", "1", "", "", bad)
+	hello(1, 1, "a", "1", long(MaxMechanism+1), "", bad)
+	hello(1, 1, "a", "1", "PLAIN", long(MaxAuth+1), bad)
+	hello(1, 1, "a", "1", "PLAIN", "", good)
+	hello(1, 1, "a", "1", "", "secret", bad)
+
+	welcome := func(change func(*Welcome), want Code) {
+		t.Helper()
+		m := &Welcome{Version: 1, Software: "a", SoftwareVersion: "1", MaxFrame: DefaultMaxFrame, MaxInFlight: DefaultMaxInFlight, MaxCredit: DefaultMaxCredit}
+		change(m)
+		f(m, want)
+	}
+	welcome(func(m *Welcome) {}, good)
+	welcome(func(m *Welcome) { m.Version = 0 }, bad)
+	welcome(func(m *Welcome) { m.Version = 2 }, bad)
+	welcome(func(m *Welcome) { m.Software = "" }, bad)
+	welcome(func(m *Welcome) { m.SoftwareVersion = "" }, bad)
+	welcome(func(m *Welcome) { m.NodeID = -1 }, bad)
+	welcome(func(m *Welcome) { m.ClusterID = long(MaxName) }, good)
+	welcome(func(m *Welcome) { m.ClusterID = long(MaxName + 1) }, bad)
+	welcome(func(m *Welcome) { m.MaxFrame = MinMaxFrame }, good)
+	welcome(func(m *Welcome) { m.MaxFrame = MinMaxFrame - 1 }, bad)
+	welcome(func(m *Welcome) { m.MaxFrame, m.MaxInFlight = MaxFrameCap, MaxFrameCap }, good)
+	welcome(func(m *Welcome) { m.MaxFrame, m.MaxInFlight = MaxFrameCap+1, MaxFrameCap+1 }, bad)
+	welcome(func(m *Welcome) { m.MaxInFlight = DefaultMaxFrame - 1 }, bad)
+	welcome(func(m *Welcome) { m.MaxCredit = 0 }, bad)
+
+	configs := func(key, value string) []Config { return []Config{{Key: key, Value: value}} }
+	f(&CreateTopic{"t", 1, nil}, good)
+	f(&CreateTopic{long(MaxTopicName), 1<<31 - 1, configs(long(MaxName), long(MaxConfigValue))}, good)
+	f(&CreateTopic{"", 1, nil}, name)
+	f(&CreateTopic{long(MaxTopicName + 1), 1, nil}, name)
+	f(&CreateTopic{"t\xc0", 1, nil}, name)
+	f(&CreateTopic{"t", ServerDefault, nil}, good)
+	f(&CreateTopic{"t", 0, nil}, bad)
+	f(&CreateTopic{"t", -2, nil}, bad)
+	f(&CreateTopic{"t", 1, configs("k", "")}, good)
+	f(&CreateTopic{"t", 1, configs("", "v")}, bad)
+	f(&CreateTopic{"t", 1, configs(long(MaxName+1), "v")}, bad)
+	f(&CreateTopic{"t", 1, configs("k", long(MaxConfigValue+1))}, bad)
+	f(&CreateTopic{"t", 1, configs("k", "\xff")}, bad)
+
+	f(&DescribeTopic{"t"}, good)
+	f(&DescribeTopic{""}, name)
+	f(&DeleteTopic{"t"}, good)
+	f(&DeleteTopic{long(MaxTopicName + 1)}, name)
+	f(&ListTopics{}, good)
+	f(&Done{}, good)
+	f(&Unsubscribe{}, good)
+
+	f(&AlterTopic{"t", nil, nil, 0}, good)
+	f(&AlterTopic{"t", configs("k", "v"), []string{"r", long(MaxName)}, 9}, good)
+	f(&AlterTopic{"", nil, nil, 0}, name)
+	f(&AlterTopic{"t", configs("", "v"), nil, 0}, bad)
+	f(&AlterTopic{"t", nil, []string{""}, 0}, bad)
+	f(&AlterTopic{"t", nil, []string{long(MaxName + 1)}, 0}, bad)
+	f(&AlterTopic{"t", nil, make([]string, MaxConfigs+1), 0}, bad)
+	f(&AlterTopic{"t", nil, nil, -1}, bad)
+
+	partition := func(p Partition, want Code) {
+		t.Helper()
+		f(&TopicDescription{Topic: "t", Partitions: []Partition{p}}, want)
+	}
+	partition(Partition{0, 0, StateReady, 0, 0, 0}, good)
+	partition(Partition{1, -1, StateFailed, -1, -1, -1}, good)
+	partition(Partition{-1, 0, StateReady, 0, 0, 0}, bad)
+	partition(Partition{0, -2, StateReady, 0, 0, 0}, bad)
+	partition(Partition{0, 0, 0, 0, 0, 0}, bad)
+	partition(Partition{0, 0, 4, 0, 0, 0}, bad)
+	partition(Partition{0, 0, StateReady, -2, 0, 0}, bad)
+	partition(Partition{0, 0, StateReady, 0, -2, 0}, bad)
+	partition(Partition{0, 0, StateReady, 0, 0, -2}, bad)
+	description := func(d ConfigDescription, want Code) {
+		t.Helper()
+		f(&TopicDescription{Topic: "t", Configs: []ConfigDescription{d}}, want)
+	}
+	description(ConfigDescription{"k", "", SourceDefault, "", false}, good)
+	description(ConfigDescription{"k", "v", SourceTopic, "d", true}, good)
+	description(ConfigDescription{"", "v", SourceTopic, "d", true}, bad)
+	description(ConfigDescription{"k", "v", 0, "d", true}, bad)
+	description(ConfigDescription{"k", "v", 4, "d", true}, bad)
+	description(ConfigDescription{"k", long(MaxConfigValue + 1), SourceTopic, "d", true}, bad)
+	description(ConfigDescription{"k", "v", SourceTopic, long(MaxConfigValue + 1), true}, bad)
+	f(&TopicDescription{Topic: ""}, name)
+	f(&TopicDescription{Topic: "t", Configs: make([]ConfigDescription, MaxConfigs+1)}, bad)
+
+	f(&TopicList{}, good)
+	f(&TopicList{[]TopicEntry{{"a", topicID, 1}, {"b", topicID, 1<<31 - 1}}}, good)
+	f(&TopicList{[]TopicEntry{{"", topicID, 1}}}, name)
+	f(&TopicList{[]TopicEntry{{"a", topicID, 0}}}, bad)
+
+	f(&Produce{topic, 0, AcksAll, []byte{1}}, good)
+	f(&Produce{[]byte(long(MaxTopicName)), 1<<31 - 1, AcksNone, []byte{1}}, good)
+	f(&Produce{topic, 0, AcksLeader, []byte{1}}, good)
+	f(&Produce{nil, 0, AcksAll, []byte{1}}, name)
+	f(&Produce{[]byte(long(MaxTopicName + 1)), 0, AcksAll, []byte{1}}, name)
+	f(&Produce{[]byte{0x80}, 0, AcksAll, []byte{1}}, name)
+	f(&Produce{topic, -1, AcksAll, []byte{1}}, bad)
+	f(&Produce{topic, 0, -2, []byte{1}}, bad)
+	f(&Produce{topic, 0, 2, []byte{1}}, bad)
+	f(&Produce{topic, 0, AcksAll, nil}, bad)
+
+	f(&Produced{0, 1, -1, 0}, good)
+	f(&Produced{5, 9, 0, 5}, good)
+	f(&Produced{-1, 1, -1, 0}, bad)
+	f(&Produced{5, 5, -1, 0}, bad)
+	f(&Produced{5, 9, -2, 0}, bad)
+	f(&Produced{5, 9, -1, -1}, bad)
+
+	f(&Fetch{topic, 0, 0, 0, 1, 0}, good)
+	f(&Fetch{topic, 0, 1<<63 - 1, 1<<31 - 1, 1<<31 - 1, 1<<32 - 1}, good)
+	f(&Fetch{nil, 0, 0, 0, 1, 0}, name)
+	f(&Fetch{topic, -1, 0, 0, 1, 0}, bad)
+	f(&Fetch{topic, 0, -1, 0, 1, 0}, bad)
+	f(&Fetch{topic, 0, 0, -1, 1, 0}, bad)
+	f(&Fetch{topic, 0, 0, 2, 1, 0}, bad)
+	f(&Fetch{topic, 0, 0, 0, 0, 0}, bad)
+	f(&Fetch{topic, 0, 0, 0, -1, 0}, bad)
+
+	f(&Data{false, 0, Offsets{0, 0, 0}, 0, nil}, good)
+	f(&Data{true, 1, Offsets{1, 2, 3}, 4, []byte{5}}, good)
+	f(&Data{false, -1, Offsets{0, 0, 0}, 0, nil}, bad)
+	f(&Data{false, 0, Offsets{-1, 0, 0}, 0, nil}, bad)
+	f(&Data{false, 0, Offsets{2, 1, 3}, 0, nil}, bad)
+	f(&Data{false, 0, Offsets{1, 3, 2}, 0, nil}, bad)
+	f(&Data{false, 0, Offsets{0, 0, 0}, -1, nil}, bad)
+
+	f(&Subscribe{topic, 0, 0, 1, 0}, good)
+	f(&Subscribe{topic, 0, 0, 1<<31 - 1, 1<<63 - 1}, good)
+	f(&Subscribe{nil, 0, 0, 1, 0}, name)
+	f(&Subscribe{topic, -1, 0, 1, 0}, bad)
+	f(&Subscribe{topic, 0, -1, 1, 0}, bad)
+	f(&Subscribe{topic, 0, 0, 0, 0}, bad)
+	f(&Subscribe{topic, 0, 0, 1, -1}, bad)
+	f(&Credit{1}, good)
+	f(&Credit{0}, bad)
+	f(&Credit{-1}, bad)
+
+	f(&ListOffsets{topic, 0, QueryEarliest, 0}, good)
+	f(&ListOffsets{topic, 0, QueryLatest, 0}, good)
+	f(&ListOffsets{topic, 0, QueryMaxTimestamp, 0}, good)
+	f(&ListOffsets{topic, 0, QueryTimestamp, 1<<63 - 1}, good)
+	f(&ListOffsets{nil, 0, QueryEarliest, 0}, name)
+	f(&ListOffsets{topic, -1, QueryEarliest, 0}, bad)
+	f(&ListOffsets{topic, 0, 0, 0}, bad)
+	f(&ListOffsets{topic, 0, 5, 0}, bad)
+	f(&ListOffsets{topic, 0, QueryEarliest, 1}, bad)
+	f(&ListOffsets{topic, 0, QueryTimestamp, -1}, bad)
+	f(&OffsetFound{-1, -1, -1}, good)
+	f(&OffsetFound{5, 0, 0}, good)
+	f(&OffsetFound{-2, 0, 0}, bad)
+	f(&OffsetFound{5, -2, 0}, bad)
+	f(&OffsetFound{5, 0, -2}, bad)
+}
+
+// A boolean has two encodings, so that no two payloads mean the same.
+func TestBoolean(t *testing.T) {
+	m := TopicDescription{Topic: "t", Configs: []ConfigDescription{{Key: "k", Source: SourceTopic}}}
+	f := split(t, m.AppendTo(nil, 1))
+	f.Payload[len(f.Payload)-1] = 1
+	if got, err := ParseTopicDescription(f); err != nil || !got.Configs[0].InForce {
+		t.Errorf("byte 1: %+v, error %v, want in force", got, err)
+	}
+	f.Payload[len(f.Payload)-1] = 2
+	_, err := ParseTopicDescription(f)
+	wantCode(t, "byte 2", err, CodeInvalidRequest)
+}
+
+// A client of the next version is told which versions there are, whatever else its Hello holds; one that speaks both is welcome.
+func TestNextVersion(t *testing.T) {
+	next := appendU16(appendU16(nil, 2), 2)
+	next = append(next, "a layout that is not known here"...)
+	_, err := ParseHello(reframed(Head{Kind: KindHello, Flags: 0x40, RequestID: 1}, next))
+	wantCode(t, "version 2", err, CodeUnsupportedVersion)
+	if want := "Hello: versions 2..2, want one of 1..1"; err.(*Error).Text != want {
+		t.Errorf("text %q, want %q", err.(*Error).Text, want)
+	}
+
+	both := Hello{MinVersion: 1, MaxVersion: 2, Software: "a", SoftwareVersion: "1"}
+	if _, err := ParseHello(split(t, both.AppendTo(nil, 1))); err != nil {
+		t.Errorf("versions 1..2: error %v, want none", err)
+	}
+}
