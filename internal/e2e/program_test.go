@@ -150,18 +150,25 @@ func (s *server) run(stdin io.Reader, args ...string) []byte {
 	return out
 }
 
+// try is run that returns the error, with what the command said of it.
 func (s *server) try(stdin io.Reader, args ...string) ([]byte, error) {
+	var stdout bytes.Buffer
+	err := s.pipe(stdin, &stdout, args...)
+	return stdout.Bytes(), err
+}
+
+// pipe runs a client command from stdin to stdout.
+func (s *server) pipe(stdin io.Reader, stdout io.Writer, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "ROLLWAY_ADDR="+s.addr)
-	cmd.Stdin = stdin
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.Bytes(), fmt.Errorf("%w: %s", err, stderr.Bytes())
+		return fmt.Errorf("%w: %s", err, stderr.Bytes())
 	}
-	return stdout.Bytes(), nil
+	return nil
 }
 
 // syncBuffer is a bytes.Buffer for two goroutines.
