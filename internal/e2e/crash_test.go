@@ -68,8 +68,8 @@ func TestCrash(t *testing.T) {
 		c.verify(s, log)
 	}
 	s.stop()
-	t.Logf("%d kills: %d acknowledged batches, %d records seen by readers, in flight at the kill %d to %d (%d before the first answer), %d aimed at a roll, %d during recovery",
-		kills, c.acked.Load(), c.seen.Load(), c.leastInFlight, c.mostInFlight, c.early, c.atRoll, c.inRecovery)
+	t.Logf("%d kills: %d acknowledged batches, %d records seen by readers, in flight at the kill %d to %d, %d aimed at a roll, %d during recovery",
+		kills, c.acked.Load(), c.seen.Load(), c.leastInFlight, c.mostInFlight, c.atRoll, c.inRecovery)
 }
 
 // crashRun is the state that outlives the server.
@@ -81,7 +81,7 @@ type crashRun struct {
 
 	acked, seen                 atomic.Int64
 	leastInFlight, mostInFlight int64
-	early, atRoll, inRecovery   int
+	atRoll, inRecovery          int
 }
 
 // crashLog is what is known of one partition.
@@ -359,6 +359,7 @@ func (c *crashRun) verify(s *server, log *crashLog) {
 			return log.must(offset, value, "recovered")
 		})
 		if refused := (*wire.Error)(nil); errors.As(err, &refused) && refused.Retryable() && time.Now().Before(limit) {
+			end = -1
 			time.Sleep(time.Millisecond)
 			continue
 		}

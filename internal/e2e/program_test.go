@@ -17,11 +17,15 @@ import (
 	"time"
 )
 
-// program is the path of the built rollway.
-var program string
+// program is the path of the rollway under test: the one that ROLLWAY_PROGRAM
+// names, by default one built from this checkout.
+var program = os.Getenv("ROLLWAY_PROGRAM")
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if program != "" {
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "rollway-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
