@@ -2,10 +2,8 @@ package engine
 
 import (
 	"errors"
-	"maps"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/rollway/rollway/internal/golden"
 )
@@ -124,7 +122,7 @@ func TestParseMetaProperties(t *testing.T) {
 	f("version=1\ncluster.id=c\nnode.id=2147483648\n", `node.id "2147483648"`)
 	f("version=1\ncluster.id=c\nnode.id=0\ndirectory.id=x\n", `directory.id: topic id "x": 1 characters`)
 	f("version=1\ncluster.id=c\nnode.id=0\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\n", "want one that Kafka does not reserve")
-	f(`version=\u00`, `\u00, want \u and 4 hex digits`)
+	f(`version=\u00`, `line 1: "\u00", want \u and 4 hex digits`)
 
 	fs := openDir(t)
 	for _, version := range []string{"0", "2"} {
@@ -135,56 +133,11 @@ func TestParseMetaProperties(t *testing.T) {
 	}
 }
 
-// Properties are read as java.util.Properties.load reads them.
-func TestParseProperties(t *testing.T) {
-	f := func(text string, want ...string) {
-		t.Helper()
-		wantMap := make(map[string]string)
-		for i := 0; i < len(want); i += 2 {
-			wantMap[want[i]] = want[i+1]
-		}
-		got, err := parseProperties(text)
-		if err != nil || !maps.Equal(got, wantMap) {
-			t.Errorf("%q: %q, %v; want %q", text, got, err, wantMap)
-		}
-	}
-	f("")
-	f("# a\n! b\n  # c\n\n \t\n")
-	f("# continued \\\nk=v", "k", "v")
-	f("k=v", "k", "v")
-	f("k = v ", "k", "v ")
-	f("k:v\rl v\r\nm\tv\n", "k", "v", "l", "v", "m", "v")
-	f("k\nl=\n", "k", "", "l", "")
-	f("k==v\nl:=v\nm  :  = v", "k", "=v", "l", "=v", "m", "= v")
-	f("k=1\nk=2", "k", "2")
-	f(`k\=\:\ \#=\!v\=`, "k=: #", "!v=")
-	f(`k=a\tb\nc\rd\fe\zf\\`, "k", "a\tb\nc\rd\fezf\\")
-	f(`k=\u00e9\u20AC\uD83D\uDE00`, "k", "é€😀")
-	f("k=\xe9\\n\\\xe9", "k", "é\né")
-	f("k=a\\\n   b\\\n\tc", "k", "abc")
-	f("k=a\\\\\nb=c", "k", `a\`, "b", "c")
-	f("k=a\\\n# no comment", "k", "a# no comment")
-	f("k=a\\", "k", "a")
-	f("=v", "", "v")
-
-	for _, text := range []string{`k=\u`, `k=\u12`, `k=\u12x4`, `\u+123=v`} {
-		if got, err := parseProperties(text); err == nil {
-			t.Errorf("%q: %q, want an error", text, got)
-		}
-	}
-}
-
-// No content makes the parser panic, and any value comes back as it went.
+// No content makes the parser panic, and what it accepts comes back as it went.
 func FuzzParseMetaProperties(f *testing.F) {
 	f.Add(kafkaMetaProperties)
 	f.Add("version=1\ncluster.id= \\u00e9\\\n x\nnode.id=0\n")
 	f.Fuzz(func(t *testing.T, content string) {
-		if utf8.ValidString(content) {
-			props, err := parseProperties("k=" + escapeProperty(content))
-			if err != nil || props["k"] != content {
-				t.Errorf("%q becomes %q, %v", content, props["k"], err)
-			}
-		}
 		m, err := parseMetaProperties([]byte(content))
 		if err != nil {
 			return

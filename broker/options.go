@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/node"
+	"github.com/rollway/rollway/wire/server"
+	"github.com/rollway/rollway/zerocopy"
+)
+
+// Off as an address means that there is no such listener.
+const Off = "off"
+
+// DefaultWire is where the native protocol is served unless Options say
+// otherwise.
+const DefaultWire = "127.0.0.1:9192"
+
+// Options of a Broker. All but DataDir may be left zero.
+type Options struct {
+	// DataDir is the data directory, made if it is missing. It may be empty
+	// only if Engine.FS is set.
+	DataDir string
+
+	// Wire is the address of the native protocol, host:port; port 0 picks a
+	// free one, Off is none. Default DefaultWire.
+	Wire string
+
+	// AllowAnonymous allows listeners that are not on loopback. There is no
+	// authentication: whoever reaches the port may read, write and delete.
+	AllowAnonymous bool
+
+	// Engine are the options of the engine. Where its Log and OnFailure are
+	// not set, Log and OnStorageError of these are.
+	Engine engine.Options
+
+	// FetchPath is how fetched batches go to the socket, and CoalesceBelow
+	// the size in bytes below which the path auto copies. Defaults auto and
+	// 12 KiB; see zerocopy.Options.
+	FetchPath     zerocopy.Path
+	CoalesceBelow int
+
+	// Congestion is the congestion control algorithm of connections, such as
+	// "cubic". Default: the system's. It matters even on loopback.
+	Congestion string
+	// NotSentLowat bounds the bytes that wait unsent in one socket
+	// (TCP_NOTSENT_LOWAT). Default 256 KiB; negative: the system's.
+	NotSentLowat int
+	// SendBuffer fixes the bytes of one socket's send buffer (SO_SNDBUF).
+	// Default 0: the kernel tunes it, which distant readers need.
+	SendBuffer int
+
+	// MaxConnections is how many connections a listener has open at once,
+	// MaxConnectionsPerIP how many of one address; that does not bind
+	// loopback. Defaults 10,000 and 1,000.
+	MaxConnections      int
+	MaxConnectionsPerIP int
+	// MaxFrameBytes is the largest payload of a frame, in either direction: at
+	// least 64 KiB, at most 256 MiB; with 64 bytes for its head it must fit a
+	// power of two that is at most half of ReceiveBytes. Default 16 MiB, or
+	// the most that fits.
+	MaxFrameBytes int
+	// InFlightBytes bounds the requests of one connection that were received
+	// and not yet answered; at the bound it is not read from. Default 64 MiB.
+	InFlightBytes int64
+	// ReceiveBytes bounds the memory that all connections receive into; over
+	// it reads wait. Default 256 MiB, at least 1 MiB.
+	ReceiveBytes int64
+	// MaxSubscriptions is how many subscriptions one connection may have.
+	// Default 1,024.
+	MaxSubscriptions int
+	// MaxCredit is the credit in bytes that one subscription may hold. Default
+	// 64 MiB.
+	MaxCredit int64
+
+	// IdleTimeout closes a connection that is silent and waits for nothing.
+	// Default 10 minutes; negative: never.
+	IdleTimeout time.Duration
+	// FrameTimeout closes a connection that leaves a frame half sent, and
+	// StallTimeout one that does not take its answers. Defaults 30 s and 60 s.
+	FrameTimeout, StallTimeout time.Duration
+
+	// OnStorageError is called once, on a goroutine of its own, when a write
+	// or sync of the data directory went wrong: the broker goes on serving
+	// what is visible and takes nothing more until it is opened again. It may
+	// be called before Open returns. Default: nothing is called.
+	OnStorageError func(error)
+
+	// Log receives what an operator should know. Default slog.Default().
+	Log *slog.Logger
+}
+
+func (o Options) node() node.Options {
+	return node.Options{
+		DataDir:             o.DataDir,
+		Engine:              o.Engine,
+		ReceiveBytes:        o.ReceiveBytes,
+		MaxFrameBytes:       o.MaxFrameBytes,
+		InFlightBytes:       o.InFlightBytes,
+		MaxConnections:      o.MaxConnections,
+		MaxConnectionsPerIP: o.MaxConnectionsPerIP,
+		OnStorageError:      o.OnStorageError,
+		Log:                 o.Log,
+	}
+}
+
+func (o Options) wire() server.Options {
+	return server.Options{
+		MaxSubscriptions: o.MaxSubscriptions,
+		MaxCredit:        o.MaxCredit,
+		IdleTimeout:      o.IdleTimeout,
+		FrameTimeout:     o.FrameTimeout,
+		StallTimeout:     o.StallTimeout,
+		Path:             o.FetchPath,
+		CoalesceBelow:    o.CoalesceBelow,
+		Congestion:       o.Congestion,
+		NotSentLowat:     o.NotSentLowat,
+		SendBuffer:       o.SendBuffer,
+	}
+}

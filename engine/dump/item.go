@@ -1,0 +1,122 @@
+package dump
+
+import "github.com/rollway/rollway/engine/record"
+
+// Item is one thing that was found: one of the types of this file. What it
+// points to is valid until the function that was given it returns.
+type Item interface{ item() }
+
+// File begins a file. All items up to the next File are in it.
+type File struct {
+	Path string `json:"path"`
+	Kind Kind   `json:"kind"`
+	Size int64  `json:"size"` // bytes, when it was opened
+}
+
+// Kind says what a file is, by its name.
+type Kind string
+
+// The kinds of files.
+const (
+	KindLog            Kind = "log"
+	KindOffsetIndex    Kind = "offset index"
+	KindTimeIndex      Kind = "time index"
+	KindRecoveryPoints Kind = "recovery points"
+	KindLogStarts      Kind = "log start offsets"
+	KindLeaderEpochs   Kind = "leader epochs"
+	KindMetaProperties Kind = "meta properties"
+	KindPartition      Kind = "partition metadata"
+	KindMetadataLog    Kind = "metadata log"
+	KindCleanShutdown  Kind = "clean shutdown marker"
+	KindLock           Kind = "lock"
+	KindOther          Kind = "other" // not read
+)
+
+// Batch is one whole batch of a log. Its crc and counts are right.
+type Batch struct {
+	Position int64 // in the file, bytes
+	record.Batch
+}
+
+// Record is one record of the Batch before it.
+type Record struct{ *record.Record }
+
+// OffsetEntry is one entry of an offset index.
+type OffsetEntry struct {
+	Offset   record.Offset `json:"offset"`   // last one of a batch
+	Position int64         `json:"position"` // of that batch in the log, bytes
+}
+
+// TimeEntry is one entry of a time index.
+type TimeEntry struct {
+	Timestamp int64         `json:"timestamp"` // ms since 1970, the highest so far
+	Offset    record.Offset `json:"offset"`    // last one of the batch that holds it
+}
+
+// CheckpointEntry is one line of recovery points or log start offsets.
+type CheckpointEntry struct {
+	Topic     string        `json:"topic"`
+	Partition int32         `json:"partition"`
+	Offset    record.Offset `json:"offset"`
+}
+
+// EpochEntry is one line of leader epochs.
+type EpochEntry struct {
+	Epoch int32         `json:"epoch"`
+	Start record.Offset `json:"start"` // the first offset that the epoch wrote
+}
+
+// Property is one key and its value.
+type Property struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Commit is one frame of the metadata log.
+type Commit struct {
+	Position int64    `json:"position"`
+	Number   uint64   `json:"number"`
+	Snapshot bool     `json:"snapshot,omitempty"` // it holds a whole image
+	Changes  []Change `json:"changes"`
+}
+
+// Change is one record of a Commit. The fields that its kind does not have are
+// empty.
+type Change struct {
+	Kind       ChangeKind `json:"kind"`
+	TopicID    string     `json:"topic_id"`
+	Name       string     `json:"name,omitempty"`
+	Partitions int32      `json:"partitions,omitempty"`
+	Configs    []Property `json:"configs,omitempty"` // of a new topic, or the one that is set or removed
+}
+
+// ChangeKind says what a Change does.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	ChangeTopic        ChangeKind = "topic"
+	ChangePartitions   ChangeKind = "partitions"
+	ChangeSetConfig    ChangeKind = "set config"
+	ChangeRemoveConfig ChangeKind = "remove config"
+	ChangeRemoveTopic  ChangeKind = "remove topic"
+	ChangePurgeTopic   ChangeKind = "purge topic"
+)
+
+// Problem is a place in the current file that is not what the format says.
+type Problem struct {
+	Position int64  `json:"position"`       // byte where it begins, -1: the file as a whole
+	Line     int    `json:"line,omitempty"` // of a text file, from 1
+	Text     string `json:"text"`           // what was found and what was wanted
+}
+
+func (File) item()            {}
+func (Batch) item()           {}
+func (Record) item()          {}
+func (OffsetEntry) item()     {}
+func (TimeEntry) item()       {}
+func (CheckpointEntry) item() {}
+func (EpochEntry) item()      {}
+func (Property) item()        {}
+func (Commit) item()          {}
+func (Problem) item()         {}

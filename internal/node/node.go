@@ -1,0 +1,71 @@
+package node
+
+import (
+	"log/slog"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/zerocopy"
+)
+
+// Node is one running node. All methods may be called concurrently.
+type Node struct {
+	engine   *engine.Engine
+	budget   *netloop.Budget
+	counters zerocopy.Counters
+	limits   Limits
+	version  string
+	log      *slog.Logger
+}
+
+// Open opens the data directory. Its partitions may still be recovering when
+// it returns; see engine.Open, also for its errors.
+func Open(o Options) (*Node, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	budget, err := netloop.NewBudget(o.ReceiveBytes)
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(o.DataDir, o.Engine)
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		engine: e,
+		budget: budget,
+		limits: Limits{
+			MaxFrameBytes:       o.MaxFrameBytes,
+			InFlightBytes:       o.InFlightBytes,
+			MaxConnections:      o.MaxConnections,
+			MaxConnectionsPerIP: o.MaxConnectionsPerIP,
+		},
+		version: o.Version,
+		log:     o.Log,
+	}, nil
+}
+
+// Engine is the node's engine. Do not close it: Close does.
+func (n *Node) Engine() *engine.Engine { return n.engine }
+
+// Budget bounds what all connections of all frontends receive into.
+func (n *Node) Budget() *netloop.Budget { return n.budget }
+
+// Counters say what all frontends have sent which way.
+func (n *Node) Counters() *zerocopy.Counters { return &n.counters }
+
+// Limits are what frontends hold their connections to.
+func (n *Node) Limits() Limits { return n.limits }
+
+// Version is what the node tells its clients.
+func (n *Node) Version() string { return n.version }
+
+// Log receives what an operator should know.
+func (n *Node) Log() *slog.Logger { return n.log }
+
+// Close closes the engine: it makes durable what was appended and leaves the
+// marker of a clean shutdown. Stop the frontends first. It blocks for the
+// disk; a second call returns engine.ErrClosed.
+func (n *Node) Close() error { return n.engine.Close() }

@@ -1,0 +1,200 @@
+package bare
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/wire"
+)
+
+const (
+	// receiveBytes is the size of a connection's receive buffer: 1 MiB, beyond
+	// which a larger one gains nothing.
+	receiveBytes = 1 << 20
+
+	// maxVectors is the most that one pwritev takes (IOV_MAX of limits.h).
+	maxVectors = 1024
+)
+
+// castagnoli is the polynomial of a batch's crc.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Sink answers Produce frames: it receives as much as there is, checks the crc
+// of each batch, writes all of them by one pwritev and answers.
+type Sink struct {
+	files []*sinkFile // one per partition
+	sync  bool
+	syncs atomic.Int64
+}
+
+// sinkFile is where the batches of one partition go.
+type sinkFile struct {
+	file *os.File
+	end  atomic.Int64 // of what was given away to writers
+	wrap int64        // positions begin again at this one, unless it is 0
+}
+
+// SinkOptions describe a Sink.
+type SinkOptions struct {
+	Dir        string // where to make the files
+	Partitions int
+	Sync       bool // fdatasync after each pwritev, before the answers
+
+	// WarmBytes, if not 0, makes each file so long beforehand, and batches then
+	// overwrite it again and again: pages that are in the cache already.
+	// Otherwise files are new and grow. At least 2 MiB.
+	WarmBytes int64
+}
+
+// NewSink makes the files.
+func NewSink(o SinkOptions) (*Sink, error) {
+	if o.WarmBytes != 0 && o.WarmBytes < 2*receiveBytes {
+		return nil, fmt.Errorf("SinkOptions.WarmBytes %d, want 0 or at least %d", o.WarmBytes, 2*receiveBytes)
+	}
+	s := &Sink{sync: o.Sync}
+	for i := range o.Partitions {
+		f, err := os.OpenFile(fmt.Sprintf("%s/bare-%d", o.Dir, i), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.files = append(s.files, &sinkFile{file: f, wrap: o.WarmBytes})
+		block := make([]byte, 1<<20)
+		for at := int64(0); at < o.WarmBytes; at += int64(len(block)) {
+			if _, err := f.WriteAt(block[:min(int64(len(block)), o.WarmBytes-at)], at); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+		}
+	}
+	return s, nil
+}
+
+// Syncs returns the number of fdatasyncs so far.
+func (s *Sink) Syncs() int64 { return s.syncs.Load() }
+
+// Close closes the files.
+func (s *Sink) Close() error {
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Sink) serve(conn *net.TCPConn) error {
+	in := frames{conn: conn, buffer: make([]byte, receiveBytes)}
+	g := group{sink: s}
+	for {
+		if err := in.receive(); err != nil {
+			return err
+		}
+		for done := false; !done; {
+			frame, err := in.next()
+			done = err == wire.ErrIncomplete
+			switch {
+			case done:
+			case err != nil:
+				return err
+			default:
+				if err := g.add(frame); err != nil {
+					return err
+				}
+			}
+			if done || len(g.batches) == maxVectors {
+				if err := g.write(); err != nil {
+					return err
+				}
+			}
+		}
+		if len(g.out) > 0 {
+			if _, err := conn.Write(g.out); err != nil {
+				return err
+			}
+			g.out = g.out[:0]
+		}
+	}
+}
+
+// group is what one receive has brought.
+type group struct {
+	sink      *Sink
+	partition int32
+	batches   [][]byte
+	ids       []uint32
+	bytes     int64
+	out       []byte // answers
+}
+
+// add checks a frame and puts its batch into the group.
+func (g *group) add(frame wire.Frame) error {
+	if frame.Kind == wire.KindHello {
+		g.out = welcome(g.out, frame)
+		return nil
+	}
+	m, err := wire.ParseProduce(frame)
+	if err != nil {
+		return err
+	}
+	b := m.Batches
+	switch {
+	case int(m.Partition) >= len(g.sink.files):
+		return fmt.Errorf("partition %d, want one below %d", m.Partition, len(g.sink.files))
+	case len(g.batches) > 0 && m.Partition != g.partition:
+		return fmt.Errorf("partition %d on a connection of partition %d", m.Partition, g.partition)
+	case len(b) < record.HeaderSize:
+		return fmt.Errorf("batch of %d bytes, want at least %d", len(b), record.HeaderSize)
+	}
+	// A batch's crc is at 17 and covers what follows it.
+	if found, want := binary.BigEndian.Uint32(b[17:]), crc32.Checksum(b[21:], castagnoli); found != want {
+		return fmt.Errorf("batch crc %08x, want %08x", found, want)
+	}
+	g.partition = m.Partition
+	g.batches = append(g.batches, b)
+	g.ids = append(g.ids, frame.RequestID)
+	g.bytes += int64(len(b))
+	return nil
+}
+
+// write writes the group, syncs it if asked to, and appends the answers.
+func (g *group) write() error {
+	if len(g.batches) == 0 {
+		return nil
+	}
+	f := g.sink.files[g.partition]
+	at := f.reserve(g.bytes)
+	n, err := unix.Pwritev(int(f.file.Fd()), g.batches, at)
+	if err != nil || int64(n) != g.bytes {
+		return fmt.Errorf("pwritev of %d bytes at %d: %d written, %w", g.bytes, at, n, err)
+	}
+	if g.sink.sync {
+		g.sink.syncs.Add(1)
+		if err := unix.Fdatasync(int(f.file.Fd())); err != nil {
+			return fmt.Errorf("fdatasync: %w", err)
+		}
+	}
+	for i, b := range g.batches {
+		end := at + int64(len(b))
+		p := wire.Produced{BaseOffset: at, NextOffset: end, LogAppendTimeMs: -1}
+		g.out = p.AppendTo(g.out, g.ids[i])
+		at = end
+	}
+	clear(g.batches)
+	g.batches, g.ids, g.bytes = g.batches[:0], g.ids[:0], 0
+	return nil
+}
+
+// reserve returns where the next n bytes go, n at most receiveBytes.
+func (f *sinkFile) reserve(n int64) int64 {
+	at := f.end.Add(n) - n
+	if f.wrap > 0 {
+		at %= f.wrap - receiveBytes
+	}
+	return at
+}

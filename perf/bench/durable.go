@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rollway/rollway/perf/bare"
+	"github.com/rollway/rollway/perf/child"
+	"github.com/rollway/rollway/perf/load"
+	"github.com/rollway/rollway/perf/sample"
+)
+
+// durableBatchBytes is the size of a durable batch, a few log lines.
+const durableBatchBytes = 1 << 10
+
+// durable measures small batches that are synced before they are answered: many
+// producers with one batch in flight each, all to one partition. The bare loop
+// syncs after each batch; rollway commits what has come together.
+func (b *bench) durable(ctx context.Context) ([]table, error) {
+	batch, err := load.Batch(durableBatchBytes)
+	if err != nil {
+		return nil, err
+	}
+	var tables []table
+	for _, producers := range []int{1, 8, 64} {
+		t, err := b.durableTable(ctx, load.ProducerOptions{
+			Topic: topicName, Partitions: 1, Connections: producers, Window: 1, Batch: batch,
+		})
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+func (b *bench) durableTable(ctx context.Context, o load.ProducerOptions) (table, error) {
+	what := fmt.Sprintf("durable produce, %s", producersText(o.Connections))
+	names := []string{bareAppend, rollway}
+	all, err := b.rounds(ctx, what, names, map[string]turn{
+		bareAppend: func(ctx context.Context) (map[string]float64, error) {
+			return b.durableTurn(ctx, o, "durable-bare", func(dir string) serverConfig {
+				return serverConfig{Sink: &bare.SinkOptions{Dir: dir, Partitions: 1, Sync: true}}
+			})
+		},
+		rollway: func(ctx context.Context) (map[string]float64, error) {
+			return b.durableTurn(ctx, o, "durable-rollway", func(dir string) serverConfig {
+				return serverConfig{Rollway: &rollwayConfig{Dir: dir}}
+			})
+		},
+	})
+	if err != nil {
+		return table{}, err
+	}
+	t := table{
+		title: what,
+		note: fmt.Sprintf("1 KiB batches, one in flight for each producer, 1 partition, fdatasync before each answer, %v a round",
+			b.options.time),
+		columns: []string{"contestant", "batches/s", "spread", "p50 ms", "p99 ms", "server CPU us/batch", "fdatasyncs/batch", "batches/s x bare"},
+	}
+	base := all[bareAppend]["rate"]
+	for _, name := range names {
+		f := all[name]
+		t.add(name, number(f["rate"]), spread(f["rate"]), number(f["p50"]), number(f["p99"]), number(f["cpu"]), number(f["syncs"]), number(f["rate"].Over(base)))
+	}
+	return t, nil
+}
+
+// durableTurn measures one server process over an empty directory, after a
+// warm-up of a tenth of the time.
+func (b *bench) durableTurn(ctx context.Context, o load.ProducerOptions, profile string, config func(dir string) serverConfig) (map[string]float64, error) {
+	values := map[string]float64{}
+	err := b.withProducers(ctx, o, profile, config, nil, func(server *child.Process, p *load.Producers) error {
+		if _, err := p.Run(load.ProduceRun{Time: b.options.time / 10}); err != nil {
+			return err
+		}
+		before, err := b.ask(server, p)
+		if err != nil {
+			return err
+		}
+		var done load.Produced
+		cpu, err := cpuOf(server, func() (err error) {
+			done, err = p.Run(load.ProduceRun{Time: b.options.time})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after, err := b.ask(server, p)
+		batches := float64(done.Batches)
+		values["rate"] = batches / done.Elapsed.Seconds()
+		values["p50"] = sample.Percentile(done.Latencies, 0.50).Seconds() * 1e3
+		values["p99"] = sample.Percentile(done.Latencies, 0.99).Seconds() * 1e3
+		values["cpu"] = cpu.Seconds() * 1e6 / batches
+		values["syncs"] = float64(after.Syncs-before.Syncs) / batches
+		return err
+	})
+	return values, err
+}

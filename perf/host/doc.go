@@ -1,0 +1,7 @@
+// Package host is about the machine that a measurement runs on: Describe says
+// what it is, Pin and Pinned put threads on cores, CPUTime reads what a process
+// has used, Usage what all others used meanwhile, TCP what the ends of a
+// connection are set to.
+//
+// Parsers of /proc are apart from what reads it, so that tests feed them text.
+package host

@@ -1,0 +1,165 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/perf/host"
+	"github.com/rollway/rollway/wire"
+)
+
+// A Log is what a Consumer reads, over and over: batches of one length, from
+// offset 0 on.
+type Log struct {
+	Topic      string
+	Bytes      int64 // of all batches
+	BatchBytes int64
+	Step       int64 // how much a batch adds to the offset
+}
+
+// Consumer fetches from partition 0 of a log on one connection and discards
+// what it gets. It is for one goroutine.
+type Consumer struct {
+	log      Log
+	socket   *socket
+	request  []byte
+	sent     uint32 // request ids
+	answered uint32
+	next     int64 // byte of the log that the next request begins at
+	head     [wire.DataHeaderSize]byte
+}
+
+// NewConsumer connects to the target. It ends with ctx; Close it in any case.
+func NewConsumer(ctx context.Context, t Target, log Log) (*Consumer, error) {
+	s, err := t.dialSocket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Consumer{log: log, socket: s, sent: 1, answered: 1}, nil // 1 was the Hello
+}
+
+// Close closes the connection.
+func (c *Consumer) Close() error { return c.socket.Close() }
+
+// TCP returns the options of our side, and our address, by which the server's
+// side can be found.
+func (c *Consumer) TCP() (host.TCP, netip.AddrPort, error) {
+	local, err := c.socket.local()
+	if err != nil {
+		return host.TCP{}, local, err
+	}
+	tcp, err := c.socket.options()
+	return tcp, local, err
+}
+
+// A FetchRun is what a Consumer is to do.
+type FetchRun struct {
+	Bytes    int64 // in all; rounded up to whole answers
+	MaxBytes int   // of one answer; divides the log and is a multiple of its batches
+	Depth    int   // requests in flight
+}
+
+// Run fetches and returns the bytes of batches that came and how long it took.
+func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err error) {
+	if r.Depth < 1 || int64(r.MaxBytes)%c.log.BatchBytes != 0 || c.log.Bytes%int64(r.MaxBytes) != 0 {
+		return 0, 0, fmt.Errorf("fetch %+v from a log of %d bytes in batches of %d, want whole batches and answers",
+			r, c.log.Bytes, c.log.BatchBytes)
+	}
+	c.next -= c.next % int64(r.MaxBytes) // where the last run, of other answers, has ended
+	answers := (r.Bytes + int64(r.MaxBytes) - 1) / int64(r.MaxBytes)
+	start := time.Now()
+	for asked, got := int64(0), int64(0); got < answers; got++ {
+		if more := min(answers, got+int64(r.Depth)) - asked; more > 0 {
+			if err := c.ask(r.MaxBytes, int(more)); err != nil {
+				return 0, 0, err
+			}
+			asked += more
+		}
+		length, err := c.nextAnswer(r.MaxBytes)
+		if err == nil {
+			err = c.socket.skip(length)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return answers * int64(r.MaxBytes), time.Since(start), nil
+}
+
+// ask sends requests for what follows.
+func (c *Consumer) ask(maxBytes, count int) error {
+	c.request = c.request[:0]
+	for range count {
+		m := wire.Fetch{Topic: []byte(c.log.Topic), Offset: c.next / c.log.BatchBytes * c.log.Step, MaxBytes: int32(maxBytes)}
+		c.sent = max(1, c.sent+1) // 0 is no request id
+		c.request = m.AppendTo(c.request, c.sent)
+		c.next = (c.next + int64(maxBytes)) % c.log.Bytes
+	}
+	_, err := c.socket.Write(c.request)
+	return err
+}
+
+// nextAnswer reads what stands before the batches of an answer, which are of
+// the returned length: maxBytes.
+func (c *Consumer) nextAnswer(maxBytes int) (int, error) {
+	p := c.head[:]
+	if _, err := io.ReadFull(c.socket, p[:wire.HeadSize]); err != nil {
+		return 0, err
+	}
+	h, err := wire.ParseHead(p)
+	if err != nil {
+		return 0, err
+	}
+	c.answered = max(1, c.answered+1)
+	length := h.Size() - len(p)
+	if h.Kind != wire.KindData || h.RequestID != c.answered || length != maxBytes {
+		if h.Kind == wire.KindError {
+			return 0, c.readError(h)
+		}
+		return 0, fmt.Errorf("answer %v to request %d with %d bytes of batches, want Data to %d with %d",
+			h.Kind, h.RequestID, length, c.answered, maxBytes)
+	}
+	_, err = io.ReadFull(c.socket, p[wire.HeadSize:])
+	return length, err
+}
+
+// readError reads the rest of an Error.
+func (c *Consumer) readError(h wire.Head) error {
+	f := wire.Frame{Head: h, Payload: make([]byte, h.Length)}
+	if _, err := io.ReadFull(c.socket, f.Payload); err != nil {
+		return err
+	}
+	return refusal(f)
+}
+
+// Check fetches maxBytes once, in full, and verifies each batch.
+func (c *Consumer) Check(maxBytes int) error {
+	if err := c.ask(maxBytes, 1); err != nil {
+		return err
+	}
+	length, err := c.nextAnswer(maxBytes)
+	if err != nil {
+		return err
+	}
+	rest := make([]byte, length)
+	if _, err := io.ReadFull(c.socket, rest); err != nil {
+		return err
+	}
+	for len(rest) > 0 {
+		var b record.Batch
+		if b, rest, err = record.Next(rest); err != nil {
+			return err
+		}
+		if err := b.Verify(); err != nil {
+			return err
+		}
+		if int64(b.Size()) != c.log.BatchBytes {
+			return fmt.Errorf("batch of %d bytes, want %d", b.Size(), c.log.BatchBytes)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/rollway/rollway/engine"
+)
+
+// highWatermarkWait wakes a Deferred when the high watermark of a partition
+// has moved. Its memory may be used again after forget.
+type highWatermarkWait struct {
+	partition *engine.Partition
+	waiter    engine.Waiter
+	armed     atomic.Bool // the waiter is in the partition's list
+	wake      func()      // Invariant: written only while not armed
+}
+
+// reset prepares w for a partition. It must not be armed.
+func (w *highWatermarkWait) reset(p *engine.Partition) {
+	w.partition = p
+	if w.waiter.Notify == nil {
+		w.waiter.Notify = w.notify // bound once: one made per wait would be allocated
+	}
+}
+
+// notify is called by the engine, once for each time that w was armed.
+func (w *highWatermarkWait) notify() {
+	// Once armed is false the memory may have another user, whom a wake too
+	// many does not harm.
+	wake := w.wake
+	w.armed.Store(false)
+	wake()
+}
+
+// await has wake called when the high watermark has reached at. It is false if
+// it has already, or if the partition has stopped. A w that is armed stays so
+// and waits for the offset that it was armed for.
+func (w *highWatermarkWait) await(at engine.Offset, wake func()) bool {
+	if w.armed.Load() {
+		return true
+	}
+	w.wake = wake
+	w.armed.Store(true)
+	if w.partition.Await(&w.waiter, at) {
+		return true
+	}
+	w.armed.Store(false)
+	return false
+}
+
+// forget disarms w and drops the partition.
+func (w *highWatermarkWait) forget() {
+	if w.armed.Load() {
+		w.partition.Forget(&w.waiter)
+		w.armed.Store(false)
+	}
+	w.partition = nil
+}
