@@ -87,9 +87,10 @@ const DataHeaderSize = HeadSize + dataFieldsSize
 //	28    4  leaderEpoch    i32, >= 0: of the partition now
 //	32    .  batches        exactly as on disk, to the end of the payload
 //
-// The first batch is whole and holds the offset asked for, or is the first
-// one after it; the last may be cut, and the reader drops what is cut. There
-// may be no batch at all.
+// In the answer to a Fetch the first batch is whole and holds the offset asked
+// for, or is the first one after it; the last may be cut, and the reader drops
+// what is cut. In a subscription the batches go on at the byte where those of
+// the Data before ended; see Subscribe. There may be none at all.
 type Data struct {
 	End         bool // FlagEnd: the subscription has ended
 	Partition   int32

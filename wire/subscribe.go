@@ -8,11 +8,15 @@ import "math"
 // Data, an Error that ends it, and the client's Credit and Unsubscribe carry
 // it.
 //
+// The batches of its Data, joined, are the log byte for byte, from the first
+// byte of the batch that holds the offset on. One Data may end, and the next
+// begin, at any byte of a batch: whoever reads them puts them together.
+//
 //	at  len  field
 //	 0    .  topic      string, 1..249 bytes
 //	 .    4  partition  i32, >= 0
 //	 .    8  offset     i64, >= 0
-//	 .    4  maxBytes   i32, >= 1: most bytes of batches in one Data, unless the first alone is longer
+//	 .    4  maxBytes   i32, >= 1: most bytes of batches in one Data
 //	 .    8  credit     i64, >= 0: bytes of batches that may be sent before the first Credit
 type Subscribe struct {
 	Topic     []byte

@@ -112,16 +112,20 @@ func TestLog(t *testing.T) {
 		"batch 0: 42..43", "record 42: value 42", "record 43: value 43",
 		fmt.Sprintf("batch %d: 44..44", na), "record 44: value 44")
 
-	// Damage in the middle costs that batch; what is wanted next is unknown only there.
+	// Damage in the middle costs that batch, and its offsets are not missed again.
 	f(Options{}, [][]byte{a, damaged, c}, "batch 0: 42..43",
-		fmt.Sprintf("problem %d: crc ...", na), fmt.Sprintf("batch %d: 45..45", na+nb),
-		fmt.Sprintf("problem %d: base offset 45, want 44 (the previous batch ends at 43)", na+nb))
+		fmt.Sprintf("problem %d: crc ...", na), fmt.Sprintf("batch %d: 45..45", na+nb))
+	f(Options{}, [][]byte{a, c}, "batch 0: 42..43", fmt.Sprintf("batch %d: 45..45", na),
+		fmt.Sprintf("problem %d: base offset 45, want 44 (the previous batch ends at 43)", na))
+	f(Options{}, [][]byte{a, b, damaged, a}, "batch 0: 42..43", fmt.Sprintf("batch %d: 44..44", na),
+		fmt.Sprintf("problem %d: crc ...", na+nb), fmt.Sprintf("batch %d: 42..43", na+2*nb),
+		fmt.Sprintf("problem %d: base offset 42, want 45 (the previous batch ends at 44)", na+2*nb))
 	// A length that leads nowhere makes the search look at every byte.
 	long := slices.Clone(b)
 	binary.BigEndian.PutUint32(long[8:], 1<<20)
 	f(Options{}, [][]byte{a, long, c}, "batch 0: 42..43",
 		fmt.Sprintf("problem %d: batch of 1048588 bytes, but %d remain; %d bytes skipped to the next whole batch", na, nb+len(c), nb),
-		fmt.Sprintf("batch %d: 45..45", na+nb), fmt.Sprintf("problem %d: base offset 45...", na+nb))
+		fmt.Sprintf("batch %d: 45..45", na+nb))
 	// Ends that a crash leaves.
 	f(Options{}, [][]byte{a, b[:nb-1]}, "batch 0: 42..43",
 		fmt.Sprintf("problem %d: batch of %d bytes, but %d remain; no whole batch in the last %d bytes: a torn tail...", na, nb, nb-1, nb-1))

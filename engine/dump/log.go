@@ -32,7 +32,8 @@ type logFile struct {
 	window []byte // Invariant: the bytes of the file from at on
 	at     int64
 
-	next    record.Offset // that the next batch should begin with, unknownBase at first
+	next    record.Offset // that the next batch should begin with; unknownBase: any
+	skipped bool          // something was, so that the next batch may begin behind next
 	epoch   int32         // of the batch before
 	scratch []byte        // uncompressed records
 }
@@ -115,7 +116,7 @@ func (l *logFile) emit(position int64, b record.Batch) error {
 	if err := l.d.emit(Batch{Position: position, Batch: b}); err != nil {
 		return err
 	}
-	if l.next != unknownBase && b.BaseOffset() != l.next {
+	if l.next != unknownBase && (b.BaseOffset() < l.next || b.BaseOffset() > l.next && !l.skipped) {
 		if err := l.d.problem(position, "base offset %d, want %d (%s)", b.BaseOffset(), l.next, l.before(position)); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (l *logFile) emit(position int64, b record.Batch) error {
 			return err
 		}
 	}
-	l.next, l.epoch = b.NextOffset(), b.LeaderEpoch()
+	l.next, l.epoch, l.skipped = b.NextOffset(), b.LeaderEpoch(), false
 	if l.d.options.Records {
 		return l.records(position, b)
 	}
@@ -164,6 +165,7 @@ func (l *logFile) records(position int64, b record.Batch) error {
 // next whole batch begins, or the end of the file. A log that has grown since
 // it was opened was caught in the middle of an append, which is no problem.
 func (l *logFile) skip(position int64, wrong error) (int64, error) {
+	l.skipped = true
 	next, err := l.search(position)
 	if err != nil {
 		return l.size, l.d.problem(position, "%v; %v; nothing behind it was read", wrong, err)

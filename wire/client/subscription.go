@@ -47,6 +47,9 @@ type Subscription struct {
 	wake   chan struct{} // one element: Next has something to look at
 	opened chan struct{} // closed when the server has answered
 
+	// refusal is why there is no subscription: set before opened is closed.
+	refusal error
+
 	// granted is credit that is queued to be sent. +checklocks:client.mu
 	granted int64
 
@@ -117,9 +120,10 @@ func (c *Client) openSubscription(ctx context.Context, topic string, partition i
 		s.Close()
 		return nil, context.Cause(ctx)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s, s.err
+	if s.refusal != nil {
+		return nil, s.refusal
+	}
+	return s, nil
 }
 
 func (c *Client) newSubscription(topic string, partition int32, offset int64, options SubscribeOptions) (*Subscription, error) {
@@ -367,7 +371,7 @@ func (s *Subscription) begin(d *wire.Data, bodyLen int64) (drop bool, err error)
 	s.credit -= bodyLen
 	s.offsets, s.leaderEpoch = d.Offsets, d.LeaderEpoch
 	s.receiving = true
-	s.answered()
+	s.answered(nil)
 	return s.err != nil, nil
 }
 
@@ -434,16 +438,17 @@ func (s *Subscription) end(err error) {
 	if s.err == nil {
 		s.err = err
 	}
-	s.answered()
+	s.answered(err)
 	s.signal()
 }
 
-// answered lets Subscribe return.
+// answered lets Subscribe return, err being why there is no subscription.
 // +checklocks:s.mu
-func (s *Subscription) answered() {
+func (s *Subscription) answered(err error) {
 	select {
 	case <-s.opened:
 	default:
+		s.refusal = err
 		close(s.opened)
 	}
 }

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/wire/client"
+)
+
+const consumeHelp = `Print the records of a topic: each value and a newline, or what --format says.
+
+Without --follow it ends at the end of the log as it was found at the start, and
+prints one partition after the other. With --follow it goes on with what is
+appended, partitions as they come, until a signal or --max ends it.
+
+--from is earliest, latest, an offset, or @TIME (RFC 3339 or milliseconds since
+1970): the first record that is not older.
+
+` + formatHelp
+
+// consumeOptions are the flags of consume.
+type consumeOptions struct {
+	connection
+	from      position
+	partition int32
+	max       int64
+	follow    bool
+	format    string
+}
+
+func (p *program) newConsume() *cobra.Command {
+	var o consumeOptions
+	cmd := &cobra.Command{
+		Use:               "consume TOPIC",
+		Short:             "Print the records of a topic",
+		Long:              consumeHelp,
+		Example:           "  rollway consume access --from @2026-01-31T12:00:00Z --format '%T %k %v\\n'",
+		Args:              arguments("TOPIC"),
+		ValidArgsFunction: o.completeTopics,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.consume(cmd, args[0], &o)
+		},
+	}
+	o.addFlags(cmd)
+	cmd.Flags().Var(&o.from, "from", "where to begin")
+	cmd.Flags().Int32Var(&o.partition, "partition", -1, "`number` of the partition; -1: all")
+	cmd.Flags().Int64Var(&o.max, "max", 0, "end after so many records; 0: no limit")
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what is appended")
+	cmd.Flags().StringVar(&o.format, "format", `%v\n`, "how a record is printed, see above")
+	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"earliest", "latest", "@"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (p *program) consume(cmd *cobra.Command, topic string, o *consumeOptions) error {
+	format, err := parseRecordFormat(o.format)
+	switch {
+	case err != nil:
+		return usagef("--format: %v", err)
+	case o.partition < -1:
+		return usagef("--partition %d, want a number from 0, or -1 for all", o.partition)
+	case o.max < 0:
+		return usagef("--max %d, want at least 0", o.max)
+	}
+	cl, err := o.open(cmd)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	c := &consumer{client: cl, topic: topic, printer: newRecordPrinter(p.stdout, topic, format, o.max)}
+	err = c.run(cmd.Context(), o)
+	if flushErr := c.printer.flush(); flushErr != nil {
+		return flushErr
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return explainTopic(err, topic, o.timeout)
+}
+
+// consumer reads one topic.
+type consumer struct {
+	client  *client.Client
+	topic   string
+	printer *recordPrinter
+}
+
+// span is what is to be read of a partition: from begin to end, exclusive; end
+// is -1 without an end.
+type span struct {
+	partition  int32
+	begin, end int64
+}
+
+func (c *consumer) run(ctx context.Context, o *consumeOptions) error {
+	spans, err := c.spans(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.follow {
+		return c.follow(ctx, spans)
+	}
+	for _, s := range spans {
+		if s.begin < s.end {
+			if err := c.read(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// spans looks up where to begin in each partition, and where to end.
+func (c *consumer) spans(ctx context.Context, o *consumeOptions) ([]span, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	ms := int64(-1)
+	if o.from.kind == atTime {
+		ms = o.from.n
+	}
+	rows, err := listOffsets(ctx, c.client, c.topic, ms)
+	if err != nil {
+		return nil, err
+	}
+	if o.partition >= 0 {
+		if int(o.partition) >= len(rows) {
+			return nil, fmt.Errorf("%s has no partition %d, want 0 to %d", c.topic, o.partition, len(rows)-1)
+		}
+		rows = rows[o.partition : o.partition+1]
+	}
+	var spans []span
+	for _, row := range rows {
+		s := span{partition: row.Partition, end: row.Latest}
+		if s.begin, err = c.begin(row, o.from); err != nil {
+			return nil, err
+		}
+		if o.follow {
+			s.end = -1
+		}
+		spans = append(spans, s)
+	}
+	return spans, nil
+}
+
+// begin returns the offset that a position means in a partition.
+func (c *consumer) begin(row offsetsJSON, from position) (int64, error) {
+	switch from.kind {
+	case atLatest:
+		return row.Latest, nil
+	case atOffset:
+		if from.n < row.Earliest || from.n > row.Latest {
+			return 0, fmt.Errorf("offset %d is out of range in %s-%d, want %d to %d", from.n, c.topic, row.Partition, row.Earliest, row.Latest)
+		}
+		return from.n, nil
+	case atTime:
+		if row.Time.Offset < 0 { // all records are older
+			return row.Latest, nil
+		}
+		return row.Time.Offset, nil
+	}
+	return row.Earliest, nil
+}
+
+// follow prints all partitions at once, each from its own goroutine, until one
+// of them ends. It returns why.
+func (c *consumer) follow(ctx context.Context, spans []span) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var reading sync.WaitGroup
+	for _, s := range spans {
+		reading.Go(func() { cancel(c.read(ctx, s)) })
+	}
+	reading.Wait()
+	return context.Cause(ctx)
+}
+
+// read prints one partition. A span without an end is read until an error.
+func (c *consumer) read(ctx context.Context, s span) error {
+	subscription, err := retry(ctx, func() (*client.Subscription, error) {
+		return c.client.Subscribe(ctx, c.topic, s.partition, s.begin, client.SubscribeOptions{})
+	})
+	if err != nil {
+		return err
+	}
+	defer subscription.Close()
+	for {
+		batches, err := c.next(ctx, subscription)
+		if err != nil {
+			return err
+		}
+		if err := c.printer.print(&batches, s.partition, s.end); err != nil {
+			return err
+		}
+		if s.end >= 0 && int64(batches.Next()) >= s.end {
+			return nil
+		}
+	}
+}
+
+// expired is a context that has ended: Next does not wait with it.
+var expired = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// next returns what has arrived, and shows what was printed before it waits.
+func (c *consumer) next(ctx context.Context, s *client.Subscription) (client.Batches, error) {
+	batches, err := s.Next(expired)
+	if !errors.Is(err, context.Canceled) {
+		return batches, err
+	}
+	if err := c.printer.flush(); err != nil {
+		return batches, err
+	}
+	return s.Next(ctx)
+}
+
+// errEnough ends the reading after --max records.
+var errEnough = errors.New("enough records")
+
+// recordPrinter prints records of all partitions of a topic. It may be used
+// concurrently.
+type recordPrinter struct {
+	topic  string
+	format recordFormat
+	plain  bool // the format is a value and a newline
+
+	mu   sync.Mutex
+	out  *bufio.Writer // +checklocks:mu
+	left int64         // records that may still be printed, -1: no limit. +checklocks:mu
+	text []byte        // +checklocks:mu
+}
+
+func newRecordPrinter(out io.Writer, topic string, format recordFormat, max int64) *recordPrinter {
+	plain := len(format) == 2 && format[0].verb == 'v' && format[1].literal == "\n"
+	if max == 0 {
+		max = -1
+	}
+	return &recordPrinter{topic: topic, format: format, plain: plain, out: bufio.NewWriterSize(out, 256<<10), left: max}
+}
+
+// print prints the records below end, all if end is -1. It returns errEnough
+// when the limit is reached, or the error of the output.
+func (p *recordPrinter) print(batches *client.Batches, partition int32, end int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for r, err := range batches.Records() {
+		if err != nil {
+			return err
+		}
+		if end >= 0 && int64(r.Offset) >= end {
+			return nil
+		}
+		if p.left == 0 {
+			return errEnough
+		}
+		if err := p.printRecord(r, partition); err != nil {
+			return err
+		}
+		if p.left > 0 {
+			p.left--
+		}
+	}
+	if p.left == 0 {
+		return errEnough
+	}
+	return nil
+}
+
+// +checklocks:p.mu
+func (p *recordPrinter) printRecord(r *record.Record, partition int32) error {
+	if p.plain {
+		p.out.Write(r.Value) // WriteByte returns its error too
+		return p.out.WriteByte('\n')
+	}
+	p.text = p.format.append(p.text[:0], p.topic, partition, r)
+	_, err := p.out.Write(p.text)
+	return err
+}
+
+// flush shows what was printed.
+func (p *recordPrinter) flush() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Flush()
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/internal/doctor"
+)
+
+// dumpDir makes a data directory whose content is the same each time but for
+// random ids, and returns it.
+func dumpDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	e, err := engine.Open(dir, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic, err := e.CreateTopic(engine.TopicSpec{Name: "orders", Configs: map[string]string{"flush.messages": "100", "index.interval.bytes": "0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	partition, err := topic.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	produce := func(options record.BuilderOptions, add func(b *record.Builder) error) {
+		t.Helper()
+		var b record.Builder
+		b.Reset(options)
+		if err := add(&b); err != nil {
+			t.Fatal(err)
+		}
+		batch, err := b.Build(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := partition.Produce(t.Context(), &engine.AppendRequest{Batches: batch, Acks: engine.AcksAll}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const at = 1_700_000_000_000
+	produce(record.BuilderOptions{}, func(b *record.Builder) error {
+		if err := b.Append(at, nil, []byte("a line")); err != nil {
+			return err
+		}
+		return b.Append(at+5, []byte("key"), []byte("tab\t, \xff and é"), record.Header{Key: []byte("host"), Value: []byte("web1")}, record.Header{Key: []byte("none")})
+	})
+	produce(record.BuilderOptions{Codec: record.CodecSnappy, Producer: &record.Producer{ID: 9, Epoch: 1, BaseSequence: 7}}, func(b *record.Builder) error {
+		return b.Append(at+10, []byte{}, nil)
+	})
+	if _, err := e.AlterTopic("orders", engine.TopicChange{Set: map[string]string{"segment.bytes": "1048576"}, Reset: []string{"flush.messages"}, Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreateTopic(engine.TopicSpec{Name: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DeleteTopic("gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What dump prints of a whole directory, of single files, of damage, as text and as JSON.
+func TestDump(t *testing.T) {
+	dir := dumpDir(t)
+	log := filepath.Join(dir, "orders-0", "00000000000000000000.log")
+	tr := &transcript{t: t}
+	tr.mask(regexp.QuoteMeta(filepath.Dir(dir)), "DIR")
+	tr.mask(`(id |id=|"topic_id":"|"value":")[A-Za-z0-9_-]{22}\b`, "${1}"+idMask)
+	tr.mask(`(id |id=|"topic_id":"|"value":")[A-Za-z0-9_-]{21}-`, "${1}"+idMask)
+
+	tr.run("", "dump", dir, "--records")
+	tr.run("", "dump", dir, "--records", "--json")
+	tr.run("", "dump", log, "--records", "--max-bytes", "3")
+	tr.run("", "dump", log, "--records", "--max-bytes", "3", "--json")
+
+	content, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[70] ^= 1
+	if err := os.WriteFile(log, append(content, "garbage"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "orders-0", "leader-epoch-checkpoint"), []byte("0\n1\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr.run("", "dump", filepath.Join(dir, "orders-0"))
+	tr.run("", "dump", log, "--json")
+	tr.check("dump")
+}
+
+// What doctor prints, and that a failed check is its exit code.
+func TestDoctor(t *testing.T) {
+	var out lockedBuffer
+	p := &program{stdout: output{&out}}
+	findings := []doctor.Finding{
+		{Status: doctor.OK, Name: "kernel", Found: "6.18.5"},
+		{Status: doctor.Warn, Name: "congestion control", Found: "bbr", Remedy: "serve --congestion cubic"},
+	}
+	if err := p.report(findings, false); err != nil {
+		t.Error(err)
+	}
+	if err := p.report(findings, true); err != nil {
+		t.Error(err)
+	}
+	if err := p.report(append(findings, doctor.Finding{Status: doctor.Fail, Name: "data directory", Found: "a file", Remedy: "take another"}), false); err == nil {
+		t.Error("no error of a failed check")
+	}
+	tr := &transcript{t: t}
+	tr.out.WriteString(out.String())
+	tr.check("doctor")
+
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := execute(t.Context(), "", "doctor", "--data", file); code != exitFailure || stdout == "" || stderr == "" {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if code, stdout, _ := execute(t.Context(), "", "doctor", "--data", t.TempDir(), "--json"); code > exitFailure || stdout == "" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+}
