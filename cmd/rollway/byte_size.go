@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // byteSize is a flag value: a number of bytes, alone or with a binary unit, as
@@ -27,7 +29,7 @@ func (b *byteSize) Set(text string) error {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
 	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
-		return fmt.Errorf("%q, want a number of bytes, alone or with KiB, MiB, GiB or TiB", shorten(text))
+		return fmt.Errorf("%q, want a number of bytes, alone or with KiB, MiB, GiB or TiB", nearest.Shorten(text))
 	}
 	*b = byteSize(n * unit)
 	return nil

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"fmt"
+
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // position is a flag value: where to begin in a partition.
@@ -46,7 +48,7 @@ func (p *position) Set(text string) error {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return fmt.Errorf("%q, want earliest, latest, an offset or @TIME (RFC 3339, or milliseconds since 1970)", shorten(text))
+		return fmt.Errorf("%q, want earliest, latest, an offset or @TIME (RFC 3339, or milliseconds since 1970)", nearest.Shorten(text))
 	}
 	*p = position{text, atOffset, n}
 	return nil
@@ -72,7 +74,7 @@ func parseTime(text string) (ms int64, err error) {
 	}
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil || t.UnixMilli() < 0 {
-		return 0, fmt.Errorf("%q, want @TIME, as @2026-01-31T12:00:00Z or @1769860800000", shorten(text))
+		return 0, fmt.Errorf("%q, want @TIME, as @2026-01-31T12:00:00Z or @1769860800000", nearest.Shorten(text))
 	}
 	ms = t.UnixMilli()
 	if t.After(time.UnixMilli(ms)) {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/internal/nearest"
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/wire/client"
 )
@@ -89,7 +90,7 @@ func (o *produceOptions) producerOptions() (client.ProducerOptions, error) {
 	case "0":
 		options.Acks = client.AcksNone
 	default:
-		return options, usagef("--acks %q, want all, 1 or 0", shorten(o.acks))
+		return options, usagef("--acks %q, want all, 1 or 0", nearest.Shorten(o.acks))
 	}
 	var err error
 	if options.Codec, err = record.ParseCodec(o.compression); err != nil {

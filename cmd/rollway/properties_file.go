@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/nearest"
 	"github.com/rollway/rollway/internal/properties"
 )
 
@@ -39,7 +40,7 @@ var kafkaSettings = map[string]struct {
 // oneDirectory takes log.dirs, a list, if it names one.
 func oneDirectory(value string) (string, error) {
 	if strings.Contains(value, ",") {
-		return "", fmt.Errorf("%q, want one directory; run a server for each", shorten(value))
+		return "", fmt.Errorf("%q, want one directory; run a server for each", nearest.Shorten(value))
 	}
 	return strings.TrimSpace(value), nil
 }
@@ -65,7 +66,7 @@ func milliseconds(value string) (string, error) {
 	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%q, want a number of milliseconds", shorten(value))
+		return "", fmt.Errorf("%q, want a number of milliseconds", nearest.Shorten(value))
 	case n < 0:
 		return "-1ms", nil
 	}
@@ -209,7 +210,7 @@ func inUnit(value string, unit int64) (string, error) {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
-		return "", fmt.Errorf("%q, want an integer of at most %d", shorten(value), math.MaxInt64/unit)
+		return "", fmt.Errorf("%q, want an integer of at most %d", nearest.Shorten(value), math.MaxInt64/unit)
 	}
 	return strconv.FormatInt(n*unit, 10), nil
 }
@@ -235,5 +236,5 @@ func (s *settings) nearestSetting(name string) string {
 		}
 	}
 	slices.Sort(candidates)
-	return nearest(name, candidates)
+	return nearest.Of(name, candidates)
 }

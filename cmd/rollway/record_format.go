@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // recordFormat prints records as --format says.
@@ -46,7 +47,7 @@ func parseRecordFormat(text string) (recordFormat, error) {
 			i++
 		case text[i] == '%':
 			if rest == "" || strings.IndexByte(formatVerbs, rest[0]) < 0 {
-				return nil, fmt.Errorf("%q at byte %d, want %% and one of %s or %%", shorten(text[i:min(i+2, len(text))]), i, formatVerbs)
+				return nil, fmt.Errorf("%q at byte %d, want %% and one of %s or %%", nearest.Shorten(text[i:min(i+2, len(text))]), i, formatVerbs)
 			}
 			flush()
 			parts = append(parts, formatPart{verb: rest[0]})
@@ -79,7 +80,7 @@ func parseEscape(text string) (c byte, n int, err error) {
 			return "\n\r\t\x00\\"[i], 2, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("%q, want one of \\n \\r \\t \\0 \\\\ \\xHH", shorten(text[:min(4, len(text))]))
+	return 0, 0, fmt.Errorf("%q, want one of \\n \\r \\t \\0 \\\\ \\xHH", nearest.Shorten(text[:min(4, len(text))]))
 }
 
 // append appends what the format makes of a record.

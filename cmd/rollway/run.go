@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // program is what all commands share.
@@ -98,7 +100,7 @@ func (p *program) newGroup(use, short, long string) *cobra.Command {
 					names = append(names, c.Name())
 				}
 			}
-			return usagef("unknown command %q; did you mean %q? See %s --help", shorten(args[0]), nearest(args[0], names), cmd.CommandPath())
+			return usagef("unknown command %q; did you mean %q? See %s --help", nearest.Shorten(args[0]), nearest.Of(args[0], names), cmd.CommandPath())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -121,7 +123,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	return usagef("%s: unknown flag --%s; did you mean --%s? See %s --help", name(cmd), shorten(flag), nearest(flag, names), cmd.CommandPath())
+	return usagef("%s: unknown flag --%s; did you mean --%s? See %s --help", name(cmd), nearest.Shorten(flag), nearest.Of(flag, names), cmd.CommandPath())
 }
 
 // valueError says what was found and wanted where a value of a flag could not
@@ -136,7 +138,7 @@ func valueError(f *pflag.Flag, value string, err error) error {
 	if want == "" {
 		return err
 	}
-	return fmt.Errorf("%q, want %s", shorten(value), want)
+	return fmt.Errorf("%q, want %s", nearest.Shorten(value), want)
 }
 
 // name is how messages name a command: its path below the program.
@@ -160,7 +162,7 @@ func arguments(names ...string) cobra.PositionalArgs {
 		case len(args) < least:
 			return usagef("%s: %s is missing; see %s --help", name(cmd), names[len(args)], cmd.CommandPath())
 		case most >= 0 && len(args) > most:
-			return usagef("%s: unexpected argument %q; see %s --help", name(cmd), shorten(args[most]), cmd.CommandPath())
+			return usagef("%s: unexpected argument %q; see %s --help", name(cmd), nearest.Shorten(args[most]), cmd.CommandPath())
 		}
 		return nil
 	}

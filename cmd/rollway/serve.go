@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollway/rollway/broker"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 const (
@@ -161,10 +162,10 @@ func (o *serveOptions) complete(s *settings) error {
 		return usagef("topic defaults: %v", err)
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
-		return usagef("--log-format %q, want text or json", shorten(o.logFormat))
+		return usagef("--log-format %q, want text or json", nearest.Shorten(o.logFormat))
 	}
 	if _, _, err := net.SplitHostPort(o.Wire); err != nil && o.Wire != broker.Off {
-		return usagef("--wire %q, want HOST:PORT or off", shorten(o.Wire))
+		return usagef("--wire %q, want HOST:PORT or off", nearest.Shorten(o.Wire))
 	}
 	if least, most := byteSize(64<<10), o.receive/2-64; o.maxFrame < least || o.maxFrame > most {
 		return usagef("--max-frame %d, want %d to %d, half of --receive-memory less 64 bytes", o.maxFrame, least, most)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // Where the value of a setting comes from.
@@ -153,7 +155,7 @@ func parseConfigs(texts []string) (map[string]string, error) {
 		key, value, found := strings.Cut(text, "=")
 		key = strings.TrimSpace(key)
 		if !found || key == "" {
-			return nil, fmt.Errorf("%q, want KEY=VALUE", shorten(text))
+			return nil, fmt.Errorf("%q, want KEY=VALUE", nearest.Shorten(text))
 		}
 		if _, twice := configs[key]; twice {
 			return nil, fmt.Errorf("%q comes twice, want it once", key)

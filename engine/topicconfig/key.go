@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/rollway/rollway/internal/nearest"
 )
 
 // ErrUnknownKey is wrapped by the errors for a key that Kafka 4.3 does not know.
@@ -90,7 +92,7 @@ func Validate(name, value string) error {
 	if k.accepts(strings.TrimSpace(value)) {
 		return nil
 	}
-	return fmt.Errorf("%w %s: found %q, want %s", ErrInvalidValue, name, shorten(value), k.wants())
+	return fmt.Errorf("%w %s: found %q, want %s", ErrInvalidValue, name, nearest.Shorten(value), k.wants())
 }
 
 // wants says what values the key takes.
@@ -110,56 +112,18 @@ func (k Key) wants() string {
 
 // unknown returns the error for a name that is no key.
 func unknown(name string) error {
-	return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, shorten(name), nearest(name))
+	return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, nearest.Shorten(name), meant(name))
 }
 
-// nearest returns the name of the key that was probably meant: the one that a
-// broker setting of that name is for, else the one that takes the fewest
-// edits, the first in order of names among equals.
-func nearest(name string) string {
-	for _, k := range keys {
+// meant returns the name of the key that was probably meant: the one that a
+// broker setting of that name is for, else the nearest.
+func meant(name string) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
 		if slices.ContainsFunc(k.Synonyms, func(s Synonym) bool { return s.Name == name }) {
 			return k.Name
 		}
+		names[i] = k.Name
 	}
-	name = shorten(name)
-	best, bestDistance := "", -1
-	for _, k := range keys {
-		if d := distance(name, k.Name); bestDistance < 0 || d < bestDistance {
-			best, bestDistance = k.Name, d
-		}
-	}
-	return best
-}
-
-// distance returns the Levenshtein distance of a and b: how many bytes have to
-// be inserted, deleted or replaced to make one of the other. It takes
-// len(a)*len(b) steps.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of what was read of a to each head of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// shorten bounds text from outside for an error message and for distance.
-func shorten(s string) string {
-	const maxBytes = 128 // three times the longest key
-	if len(s) <= maxBytes {
-		return s
-	}
-	return s[:maxBytes] + "..."
+	return nearest.Of(name, names)
 }

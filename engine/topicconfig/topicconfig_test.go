@@ -143,23 +143,6 @@ func TestUnknownKey(t *testing.T) {
 	f(strings.Repeat("segment.", 1000), `unknown topic config "`+strings.Repeat("segment.", 16)+`..."; did you mean "message.timestamp.after.max.ms"?`)
 }
 
-// distance is Levenshtein's, and symmetric.
-func TestDistance(t *testing.T) {
-	f := func(a, b string, want int) {
-		t.Helper()
-		if got, back := distance(a, b), distance(b, a); got != want || back != want {
-			t.Errorf("distance(%q, %q) = %d, and %d the other way; want %d", a, b, got, back, want)
-		}
-	}
-
-	f("", "", 0)
-	f("", "abc", 3)
-	f("abc", "abc", 0)
-	f("kitten", "sitting", 3)
-	f("flaw", "lawn", 2)
-	f("ms", "sm", 2)
-}
-
 // Overrides win over defaults, defaults over the table, and each key in force reaches its field.
 func TestParse(t *testing.T) {
 	f := func(overrides, defaults map[string]string, change func(*Config)) {
