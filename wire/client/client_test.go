@@ -170,7 +170,7 @@ func TestRequestTooLong(t *testing.T) {
 // An answer that fits no read-ahead buffer is received whole, and so is what follows.
 func TestLongAnswer(t *testing.T) {
 	var list wire.TopicList
-	for i := range 20_000 {
+	for i := range 5_000 { // of 34 bytes
 		list.Topics = append(list.Topics, wire.TopicEntry{Topic: fmt.Sprintf("topic-%06d", i), Partitions: 1})
 	}
 	c := serve(t, func(s *fake) {
@@ -316,10 +316,12 @@ func TestHostileFrames(t *testing.T) {
 			_, err := c.Fetch(t.Context(), FetchRequest{Topic: "t", Partition: 3})
 			errs <- err
 		}()
-		for i := range 2 {
+		answered := 0
+		for range 2 {
 			err := <-errs
-			if err == nil && i == 0 {
-				continue // the good answer before the bad
+			if err == nil && answered == 0 {
+				answered++ // by the good frame before the bad
+				continue
 			}
 			var broken *ConnectionError
 			if !errors.As(err, &broken) || broken != c.Err() {

@@ -44,6 +44,7 @@
 // # Lock order
 //
 // producerPartition.building, producerPartition.mu, then Producer.mu or
-// Client.mu; Subscription.mu, then Client.mu. The callback of a producer runs
-// under Producer.calling, which is taken before all of them.
+// Client.mu; Subscription.mu, then Client.mu. Producer.calling, under which
+// OnBatch runs, is taken with none of the others held but building, when a
+// batch cannot even be queued. budget.mu is a leaf.
 package client

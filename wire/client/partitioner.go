@@ -5,8 +5,9 @@ import (
 )
 
 // Partitioner chooses the partition of a record, in [0, partitions), or
-// AnyPartition. It must not keep r, and may be called concurrently.
-type Partitioner func(r *Record, partitions int32) int32
+// AnyPartition. It must neither keep nor change what r points to, and may be
+// called concurrently.
+type Partitioner func(r Record, partitions int32) int32
 
 // AnyPartition leaves the choice to the Producer: it stays with one partition
 // until a batch is full or sent, and then goes on to the next, so that batches
@@ -16,7 +17,7 @@ const AnyPartition int32 = -1
 // ByKey is the default Partitioner. Records with a key go where Apache Kafka's
 // default partitioner sends them: to murmur2(key) modulo the partitions. An
 // empty key is a key. Those without go anywhere.
-func ByKey(r *Record, partitions int32) int32 {
+func ByKey(r Record, partitions int32) int32 {
 	if r.Key == nil {
 		return AnyPartition
 	}
@@ -24,11 +25,11 @@ func ByKey(r *Record, partitions int32) int32 {
 }
 
 // ByRecord is a Partitioner that goes by Record.Partition.
-func ByRecord(r *Record, _ int32) int32 { return r.Partition }
+func ByRecord(r Record, _ int32) int32 { return r.Partition }
 
 // ToPartition returns a Partitioner that sends all records to one partition.
 func ToPartition(partition int32) Partitioner {
-	return func(*Record, int32) int32 { return partition }
+	return func(Record, int32) int32 { return partition }
 }
 
 // murmur2 is the 32-bit MurmurHash2 as Apache Kafka uses it

@@ -38,7 +38,8 @@ const batchOverheadBytes = 512
 //
 // # Retries
 //
-// A batch that the server could not take for now (wire.Error.Retryable) was
+// A batch that the server could not take for now (wire.Error.Retryable, but
+// not because it closes or has too few replicas, which only people change) was
 // not appended and is sent again, after 50 ms and then ever longer, up to 1 s.
 // Until it is done, no batch of its partition is sent that was not on its way
 // already. If one of those was appended, the order can no longer be kept by
@@ -197,7 +198,7 @@ func (p *Producer) produce(ctx context.Context, r *Record) error {
 // choose returns the partition of r.
 func (p *Producer) choose(r *Record) (int32, error) {
 	count := int32(len(p.partitions))
-	index := p.options.Partitioner(r, count)
+	index := p.options.Partitioner(*r, count)
 	if index == AnyPartition {
 		return p.sticky.Load(), nil
 	}
