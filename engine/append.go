@@ -76,7 +76,7 @@ func (p *Partition) Append(requests ...*AppendRequest) {
 	if isFinal(err) {
 		p.engine.fail(err)
 	}
-	p.appended(end, config)
+	p.appended(end)
 }
 
 // prepare does all of an append that needs no lock.
@@ -266,12 +266,15 @@ func (p *Partition) refusal(err error) error {
 }
 
 // appended publishes the new end of the log and sees that it becomes durable.
-func (p *Partition) appended(end mark, config *topicconfig.Config) {
+func (p *Partition) appended(end mark) {
 	o := p.update(func(o *offsetMarks) {
 		if end.offset > o.logEnd.offset {
 			o.logEnd = end
 		}
 	})
+	// The config of now, not of the append: either it is that of a change to
+	// durable commits, or configure, which comes after it, sees this end.
+	config := p.log.config()
 	switch {
 	case o.flushed.offset >= end.offset:
 	case config.Durable(), int64(o.logEnd.offset-o.flushed.offset) >= config.FlushMessages:

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -40,6 +41,9 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 	changed := final
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
+			if err := e.failure(); err != nil {
+				return false, err
+			}
 			if PartitionState(p.state.Load()) != Ready {
 				whole = false
 			} else if moved, err := p.checkpoint(final); err != nil {
@@ -62,13 +66,35 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 	if !changed {
 		return whole, nil
 	}
+	return whole, e.writePoints(points)
+}
+
+// writePoints makes these the recovery points. Under e.checkpointMu.
+func (e *Engine) writePoints(points offsetCheckpoint) error {
 	if err := points.write(e.fs, recoveryPointFile); err != nil {
 		if isFinal(err) {
 			e.fail(err)
 		}
-		return false, fmt.Errorf("write %s: %w", recoveryPointFile, err)
+		return fmt.Errorf("write %s: %w", recoveryPointFile, err)
 	}
-	return whole, nil
+	e.points = points
+	return nil
+}
+
+// forgetPoints durably removes the recovery points of partitions that are about
+// to be made: an earlier topic of that name may have left some, and beside them
+// a new log would look as if its end were missing.
+func (e *Engine) forgetPoints(topic string, first, end int32) error {
+	e.checkpointMu.Lock()
+	defer e.checkpointMu.Unlock()
+	points := maps.Clone(e.points)
+	for index := first; index < end; index++ {
+		delete(points, partitionKey{topic, index})
+	}
+	if len(points) == len(e.points) {
+		return nil
+	}
+	return e.writePoints(points)
 }
 
 // checkpoint moves the partition's recovery point to its durable end, and tells
@@ -85,16 +111,24 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 		err = errors.Join(err, p.persistIndexesFrom(from))
 		list := p.log.list()
 		_, first := segmentOf(list, from)
-		segments = list[max(first, 0):]
+		for _, s := range list[max(first, 0):] {
+			if s.pin() { // the topic may be deleted while its files are synced
+				segments = append(segments, s)
+			}
+		}
 	}
 	p.mu.Unlock()
+	for _, s := range segments {
+		if err == nil {
+			err = p.engine.failure()
+		}
+		if err == nil {
+			err = s.syncIndexes()
+		}
+		s.Release()
+	}
 	if err != nil || len(segments) == 0 {
 		return false, err
-	}
-	for _, s := range segments {
-		if err := s.syncIndexes(); err != nil {
-			return false, err
-		}
 	}
 	p.recoveryPoint = end
 	return true, nil

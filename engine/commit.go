@@ -63,12 +63,14 @@ func (c *committer) addWithin(p *Partition, delayMs int64) {
 	if delayMs >= never {
 		return
 	}
+	due := c.engine.nowMs() + delayMs
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.delayed[p]; ok || p.queued {
+	// flush.ms may have become shorter since the partition was put there.
+	if earlier, ok := c.delayed[p]; ok && earlier <= due || p.queued {
 		return
 	}
-	c.delayed[p] = c.engine.nowMs() + delayMs
+	c.delayed[p] = due
 	c.timer.Reset(c.untilEarliest())
 }
 
@@ -135,16 +137,13 @@ func (c *committer) commit() {
 		c.ends = append(c.ends, p.log.end())
 		p.mu.Unlock()
 	}
-	err := c.engine.syncAll(c.jobs)
+	c.engine.syncAll(c.jobs)
 	for _, s := range c.jobs {
 		s.Release()
 	}
 	clear(c.jobs)
-	if err != nil {
-		c.engine.fail(err)
-	}
-	// Another goroutine's sync may have failed meanwhile: then nothing is
-	// acknowledged, for the lost pages may be ours.
+	// A sync of this round or of another goroutine may have failed: then
+	// nothing is acknowledged, for the lost pages may be ours.
 	if c.engine.failure() == nil {
 		c.engine.stats.Commits.Add(1)
 		for i, p := range round {
@@ -155,16 +154,22 @@ func (c *committer) commit() {
 	clear(c.ends)
 }
 
-// syncAll syncs the .log files of the segments, SyncParallelism at a time, and
-// returns the first error.
-func (e *Engine) syncAll(segments []*Segment) error {
-	return forEach(segments, e.options.SyncParallelism, func(s *Segment) error {
-		file, err := s.open(0)
-		if err != nil {
+// syncAll syncs the .log files of the segments, SyncParallelism at a time. The
+// first error stops the directory at once: no further sync is begun.
+func (e *Engine) syncAll(segments []*Segment) {
+	forEach(segments, e.options.SyncParallelism, func(s *Segment) error {
+		if err := e.failure(); err != nil {
 			return err
 		}
-		e.stats.Syncs.Add(1)
-		return file.Datasync()
+		file, err := s.open(0)
+		if err == nil {
+			e.stats.Syncs.Add(1)
+			err = file.Datasync()
+		}
+		if err != nil {
+			e.fail(syncFault(err))
+		}
+		return err
 	})
 }
 

@@ -47,6 +47,7 @@ type Engine struct {
 	stopCommitter  chan struct{}
 	committing     sync.WaitGroup
 	checkpointMu   sync.Mutex
+	points         offsetCheckpoint // what the recovery point file says; immutable; under checkpointMu
 }
 
 // counters count since Open.
@@ -122,6 +123,7 @@ func (e *Engine) open() (err error) {
 		e.options.Log.Warn("recovery points are lost; all logs are checked", "file", recoveryPointFile)
 		points, clean = nil, false
 	}
+	e.points = points
 	if err := e.sweep(); err != nil {
 		return err
 	}
@@ -186,6 +188,13 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 	for _, t := range e.Topics() {
 		partitions = append(partitions, t.partitions...)
 	}
+	for _, p := range partitions {
+		if PartitionState(p.state.Load()) == Recovering {
+			// Also if it cannot be recovered, or not before Close, it keeps its
+			// point in the next checkpoint.
+			p.recoveryPoint = points[partitionKey{p.topic, p.index}]
+		}
+	}
 	var damaged atomic.Int64
 	forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
 		if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
@@ -194,6 +203,7 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 		point, ok := points[partitionKey{p.topic, p.index}]
 		if err := p.recover(found{clean: clean, recoveryPoint: point, hasPoint: ok}); err != nil {
 			if e.closing() != nil {
+				p.log.close()
 				return nil
 			}
 			damaged.Add(1)

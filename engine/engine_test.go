@@ -7,10 +7,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/engine/vfs"
 )
 
 // quiet keeps what engines log out of the tests' output.
@@ -90,7 +95,7 @@ func values(t testing.TB, p *Partition, off Offset, maxBytes int64) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		length, end := s.Len, s.AtEnd
+		length := s.Len
 		s.Close()
 		if length == 0 {
 			return all
@@ -121,7 +126,122 @@ func values(t testing.TB, p *Partition, off Offset, maxBytes int64) []string {
 				}
 			}
 		}
-		_ = end
+	}
+}
+
+// onFS has an engine use fs.
+func onFS(fs vfs.FS) func(*Options) {
+	return func(o *Options) { o.FS = fs }
+}
+
+// partition returns partition 0 of a topic.
+func partition(t testing.TB, e *Engine, topic string) *Partition {
+	t.Helper()
+	p, err := e.Partition([]byte(topic), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// tune puts a config in force that users cannot set, such as tiny segments.
+func tune(p *Partition, change func(*topicconfig.Config)) {
+	config := *p.log.config()
+	change(&config)
+	p.configure(&config)
+}
+
+// segmentBytes tunes the size of segments.
+func segmentBytes(bytes int64) func(*topicconfig.Config) {
+	return func(c *topicconfig.Config) { c.SegmentBytes = bytes }
+}
+
+// logBytes joins the .log files of a partition.
+func logBytes(t testing.TB, p *Partition) []byte {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(p.engine.Path(), p.dir, "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, name := range names { // Glob sorts
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content...)
+	}
+	return all
+}
+
+// edit replaces the content of a file.
+func edit(t testing.TB, change func([]byte) []byte, elem ...string) {
+	t.Helper()
+	name := filepath.Join(elem...)
+	content, err := os.ReadFile(name)
+	if err == nil {
+		err = os.WriteFile(name, change(content), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reopen closes an engine cleanly and opens its directory again.
+func reopen(t testing.TB, e *Engine, change ...func(*Options)) *Engine {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return openEngine(t, e.Path(), change...)
+}
+
+// recrash has a process die and opens its directory again.
+func recrash(t testing.TB, e *Engine, change ...func(*Options)) *Engine {
+	t.Helper()
+	crash(t, e)
+	return openEngine(t, e.Path(), change...)
+}
+
+// within fails the test if f takes a minute: it hangs.
+func within(t testing.TB, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s hangs", what)
+	}
+}
+
+// numbered returns values "0" to "n-1".
+func numbered(n int) []string {
+	vs := make([]string, n)
+	for i := range vs {
+		vs[i] = fmt.Sprint(i)
+	}
+	return vs
+}
+
+// produceEach appends each value as a batch of its own, timestamped by its
+// number.
+func produceEach(t testing.TB, p *Partition, values ...string) {
+	t.Helper()
+	for _, v := range values {
+		produce(t, p, batchOf(t, int64(p.log.next), v))
+	}
+}
+
+// holds fails the test unless the partition holds exactly these values from
+// its start on.
+func holds(t testing.TB, p *Partition, want ...string) {
+	t.Helper()
+	if got := values(t, p, p.Offsets().LogStart, 1<<20); !slices.Equal(got, want) {
+		t.Fatalf("%s holds %.200q, want %.200q", p, got, want)
 	}
 }
 

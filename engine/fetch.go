@@ -78,7 +78,7 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 		return Slice{Offsets: marks.public(), AtEnd: true}, false, err
 	}
 	c := r.Cursor
-	if c.segment == nil || c.offset != r.Offset {
+	if c.segment == nil || c.segment.log != p.log || c.offset != r.Offset {
 		*c = Cursor{offset: r.Offset}
 	}
 	segment, limit := p.segmentAt(c, marks)
@@ -93,12 +93,14 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 	if err == nil {
 		end, err = segment.cut(c.position, r.MaxBytes, limit)
 	}
+	if err == nil {
+		slice, err = segment.between(c.position, end.position, marks)
+	}
 	if err != nil {
 		segment.Release()
 		*c = Cursor{}
-		return Slice{}, false, err
+		return Slice{}, false, p.reported(err)
 	}
-	slice = segment.between(c.position, end.position, marks)
 	*c = Cursor{offset: end.offset, segment: segment, position: end.position}
 	return slice, false, nil
 }
@@ -142,18 +144,25 @@ func (p *Partition) segmentAt(c *Cursor, marks *offsetMarks) (*Segment, mark) {
 
 // between is the slice from start to end of a segment that the caller has
 // pinned; closing the slice undoes that.
-func (s *Segment) between(start, end Position, marks *offsetMarks) Slice {
+func (s *Segment) between(start, end Position, marks *offsetMarks) (Slice, error) {
 	file, err := s.open(0)
 	if err != nil {
-		// locate or cut has opened it, unless nothing had to be read.
-		s.Release()
-		return Slice{Offsets: marks.public()}
+		return Slice{}, err
 	}
 	return Slice{
 		Range:   zerocopy.NewRange(file.OS(), int64(start), int64(end-start), s),
 		Offsets: marks.public(),
 		AtEnd:   s == marks.highWatermark.segment && end == marks.highWatermark.position,
+	}, nil
+}
+
+// reported stops the directory if a reader, who may have had to rebuild an
+// index, met a failed write or sync. It returns its argument.
+func (p *Partition) reported(err error) error {
+	if isFinal(err) {
+		p.engine.fail(err)
 	}
+	return err
 }
 
 // Seek returns a cursor for FetchNext at the batch that holds off, which may be
@@ -176,17 +185,21 @@ func (p *Partition) Seek(off Offset) (Cursor, error) {
 		c.position, _, err = segment.locate(off, limit.position)
 		segment.Release()
 		c.segment = segment
-		return c, err
+		return c, p.reported(err)
 	}
 }
 
 // FetchNext returns the bytes that follow c, at most maxBytes and of one
 // segment, and advances c. Successive slices joined are the log, byte for byte:
 // one may end, and the next begin, in the middle of a batch. It looks nothing up
-// and reads nothing. Empty at the high watermark.
+// and reads nothing. Empty at the high watermark. maxBytes is at least 1.
 //
-// Errors: ErrOffsetOutOfRange if the segment was deleted, and those of Fetch.
+// Errors: ErrOffsetOutOfRange if the segment was deleted, and those of Fetch; c
+// stays where it is.
 func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
+	if maxBytes < 1 {
+		return Slice{}, fmt.Errorf("engine: fetch from %s: maxBytes is %d, want at least 1", p, maxBytes)
+	}
 	if err := p.readable(); err != nil {
 		return Slice{}, err
 	}
@@ -205,8 +218,8 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 		_, err := p.bound(c.offset, marks)
 		return Slice{Offsets: marks.public(), AtEnd: true}, err
 	}
-	end := min(limit.position, c.position+Position(maxBytes))
-	if end == c.position {
+	remain := limit.position - c.position
+	if remain == 0 {
 		c.segment = segment
 		return Slice{Offsets: marks.public(), AtEnd: true}, nil
 	}
@@ -214,12 +227,17 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 		return Slice{}, fmt.Errorf("%w: the segment of %s that was read (%d) is gone, offsets start at %d",
 			ErrOffsetOutOfRange, p, segment.base, marks.logStart.offset)
 	}
-	start := c.position
+	end := c.position + min(remain, Position(maxBytes))
+	s, err := segment.between(c.position, end, marks)
+	if err != nil {
+		segment.Release()
+		return Slice{}, err
+	}
 	*c = Cursor{offset: -1, segment: segment, position: end}
 	if end == limit.position {
 		c.offset = limit.offset
 	}
-	return segment.between(start, end, marks), nil
+	return s, nil
 }
 
 // FetchWait is Fetch that waits, at most maxWait, until at least minBytes are
@@ -237,10 +255,9 @@ func (p *Partition) FetchWait(ctx context.Context, r FetchRequest, minBytes int6
 			return s, err
 		}
 		if err := p.AwaitHighWatermark(ctx, s.Offsets.HighWatermark+1); err != nil {
-			if ctx.Err() != nil {
-				return s, nil
+			if ctx.Err() != nil || s.Len > 0 {
+				return s, nil // what is visible stays so, also if no more will come
 			}
-			s.Close()
 			return Slice{}, err
 		}
 		s.Close()

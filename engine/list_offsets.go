@@ -49,7 +49,7 @@ func (p *Partition) OffsetByTime(timestamp int64) (FoundOffset, error) {
 		}
 		found, err := s.pinned(func() (FoundOffset, error) { return s.firstSince(timestamp, limit) })
 		if err != nil || found.Offset >= 0 {
-			return found, err
+			return found, p.reported(err)
 		}
 	}
 	return noOffset, nil
@@ -74,7 +74,7 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 			return noOffset, err
 		})
 		if err != nil {
-			return noOffset, err
+			return noOffset, p.reported(err)
 		}
 	}
 	if newest == noTimestamp {
@@ -137,6 +137,9 @@ func (s *Segment) firstSince(timestamp int64, limit Position) (FoundOffset, erro
 // startOfSearch returns a batch boundary with no record before it that is at
 // least that new.
 func (s *Segment) startOfSearch(timestamp int64, limit Position) (Position, error) {
+	if timestamp <= 0 {
+		return 0, nil // no entry is older, and the least int64 has no predecessor
+	}
 	older, ok, err := s.times.lookup(timestamp - 1)
 	if err != nil || !ok {
 		return 0, err

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"sync/atomic"
@@ -116,20 +118,22 @@ func (l *Log) full(s *Segment, pending int64, in incoming) bool {
 // error leaves the log as it was.
 func (l *Log) roll(nowMs int64) (*Segment, error) {
 	fresh := newSegment(l, l.next)
-	if err := fresh.create(nowMs); err != nil {
+	err := fresh.create(nowMs)
+	s := l.active()
+	if err == nil && s != nil {
+		err = l.indexesWritten(s, s.persistIndexes())
+	}
+	if err != nil {
 		fresh.Release()
 		if rmErr := fresh.remove(); rmErr != nil {
 			l.warn("a segment that could not be created was left behind", "path", fresh.name, "error", rmErr)
 		}
 		return nil, err
 	}
-	list := l.list()
-	if s := l.active(); s != nil {
-		if err := l.indexesWritten(s, s.persistIndexes()); err != nil {
-			return nil, err
-		}
+	if s != nil {
 		s.sealed.Store(true)
 	}
+	list := l.list()
 	grown := append(list[:len(list):len(list)], fresh)
 	l.segments.Store(&grown)
 	return fresh, nil
@@ -207,6 +211,17 @@ func (l *Log) takeUnsynced(into []*Segment) []*Segment {
 	clear(l.unsynced)
 	l.unsynced = l.unsynced[:0]
 	return into
+}
+
+// syncDir makes the names of the partition's files durable. A directory that is
+// not there was not synced either: its topic was deleted meanwhile, which is no
+// write-back error.
+func (l *Log) syncDir() error {
+	err := l.fs.SyncDir(l.dir)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFault(err)
 }
 
 // close releases the segments. Slices of them stay valid.

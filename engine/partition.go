@@ -171,15 +171,15 @@ func (p *Partition) committed(end mark) {
 }
 
 // Await arms w to be notified when the high watermark has reached at, and
-// returns false, without arming, if it has, or if the partition or its
-// directory has stopped: then there is nothing to wait for.
+// returns false, without arming, if it has, or if the partition or, once it is
+// ready, its directory has stopped: then there is nothing to wait for.
 func (p *Partition) Await(w *Waiter, at Offset) bool {
 	return p.waiters.add(w, at, func(at Offset) bool {
 		switch PartitionState(p.state.Load()) {
 		case Ready:
 			return p.marks.Load().highWatermark.offset >= at || p.engine.failure() != nil
 		case Recovering:
-			return p.engine.failure() != nil
+			return false // whatever happens, its end is notified
 		}
 		return true
 	})

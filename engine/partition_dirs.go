@@ -13,6 +13,9 @@ import (
 // makePartitionDirs makes the directories of partitions from first to end,
 // exclusive, durably, or none of them.
 func (e *Engine) makePartitionDirs(topic string, id TopicID, first, end int32) error {
+	if err := e.forgetPoints(topic, first, end); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var made []string
 	err := forEach(partitionDirNames(topic, first, end), e.options.SyncParallelism, func(dir string) error {
@@ -44,6 +47,15 @@ func partitionDirNames(topic string, first, end int32) []string {
 		names = append(names, partitionDirName(topic, i))
 	}
 	return names
+}
+
+// abandonPartitionDirs removes the directories of partitions that could not be
+// committed. After a final error it is not known whether they were: then the
+// next start tells, and finds them or removes them.
+func (e *Engine) abandonPartitionDirs(cause error, dirs []string) {
+	if !isFinal(cause) {
+		e.removePartitionDirs(dirs)
+	}
 }
 
 // removePartitionDirs removes directories that hold no log: those of a creation

@@ -56,7 +56,6 @@ func (p *Partition) recover(f found) error {
 	if err := p.recoverEpochs(clean); err != nil {
 		return err
 	}
-	p.recoveryPoint = f.recoveryPoint
 	if s := p.log.active(); s != nil && p.log.config().TimestampType == topicconfig.LogAppendTime {
 		p.lastAppendMs = s.newest.Load() // append times do not go back over a restart
 	}
@@ -149,12 +148,13 @@ func isPartitionFile(name string) bool {
 func (p *Partition) openClean(end Offset) (bool, error) {
 	s := p.log.active()
 	if s == nil {
-		p.log.next = end
-		return true, nil
+		return end == 0, nil // a log that had records has a segment
 	}
 	s.next = end
 	p.log.next = end
-	if err := s.ensureIndexes(); err != nil {
+	if err := s.ensureIndexes(); isFinal(err) {
+		return false, err
+	} else if err != nil {
 		return false, nil
 	}
 	entry, ok := s.index.last()
@@ -197,7 +197,8 @@ func (p *Partition) firstTimestamp(s *Segment) int64 {
 }
 
 // recoverLog checks every batch above point and cuts the log behind the last
-// good one.
+// good one. If that lies below point the log is damaged: a *CorruptionError, and
+// its bytes stay as they are.
 func (p *Partition) recoverLog(point Offset) error {
 	segments := p.log.list()
 	_, first := segmentOf(segments, point)
@@ -214,6 +215,9 @@ func (p *Partition) recoverLog(point Offset) error {
 		}
 		if torn == nil {
 			torn = fmt.Errorf("the next segment starts at offset %d", segments[i+1].base)
+		}
+		if s.next < point {
+			return s.damage(s.next, s.size, fmt.Errorf("%w; everything below offset %d was durable, so this is no torn tail", torn, point))
 		}
 		if err := p.cutLog(segments, i, torn); err != nil {
 			return err
@@ -345,13 +349,13 @@ func (p *Partition) cutLog(segments []*Segment, i int, torn error) error {
 	if err := file.Truncate(int64(s.size)); err != nil {
 		return syncFault(err)
 	}
+	kept := segments[: i+1 : i+1]
+	p.log.segments.Store(&kept)
 	for _, later := range segments[i+1:] {
 		if err := p.setAside(later); err != nil {
 			return err
 		}
 	}
-	kept := segments[: i+1 : i+1]
-	p.log.segments.Store(&kept)
 	return nil
 }
 
@@ -395,10 +399,7 @@ func (p *Partition) syncRecovered(first int) error {
 			}
 		}
 	}
-	if err := p.engine.fs.SyncDir(p.dir); err != nil {
-		return syncFault(err)
-	}
-	return nil
+	return p.log.syncDir()
 }
 
 // recoverEpochs reads the leader epochs, or finds them in the log, and sets the
@@ -415,22 +416,19 @@ func (p *Partition) recoverEpochs(clean bool) error {
 			return err
 		}
 	}
-	// An epoch that begins at the very end was announced to clients.
+	announced, _, _ := epochs.latest() // to clients, whatever the log has lost
+	// An epoch that begins at the very end keeps its entry.
 	epochs.truncateFromEnd(p.log.next + 1)
 	for _, e := range scanned.entries {
 		epochs.assign(e.epoch, e.start)
 	}
 	p.epochs = epochs
-	latest, _, ok := epochs.latest()
-	switch {
-	case !ok:
-		p.epoch = 0
-	case clean:
-		p.epoch = latest
-	default:
-		p.epoch = latest + 1
+	recorded, _, _ := epochs.latest()
+	p.epoch = max(announced, recorded)
+	if p.epoch == noEpoch || !clean {
+		p.epoch++
 	}
-	p.epochRecorded = ok && clean
+	p.epochRecorded = recorded == p.epoch
 	p.epochNow.Store(p.epoch)
 	return nil
 }

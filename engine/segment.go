@@ -137,10 +137,7 @@ func (s *Segment) create(nowMs int64) error {
 	s.indexed.Store(true)
 	s.newest.Store(noTimestamp)
 	s.createdMs = nowMs
-	if err := s.log.fs.SyncDir(s.log.dir); err != nil {
-		return syncFault(err)
-	}
-	return nil
+	return s.log.syncDir()
 }
 
 // note takes a batch into account that lies at the end of the file.
@@ -201,6 +198,9 @@ func (s *Segment) loadIndexes() error {
 	if err := s.times.load(s.next); err != nil {
 		return err
 	}
+	if _, ok := s.index.last(); !ok && s.exceedsInterval() {
+		return &CorruptionError{Path: s.index.name, Offset: -1, Err: errors.New("missing or empty")}
+	}
 	last, ok := s.times.last()
 	if !ok && s.size > 0 {
 		// A time index ends with the segment's highest timestamp, so only
@@ -213,6 +213,26 @@ func (s *Segment) loadIndexes() error {
 		s.newestLast = s.base + Offset(last.last)
 	}
 	return nil
+}
+
+// exceedsInterval tells whether a batch starts so far behind the first that the
+// offset index has an entry for it. It reads headers for one index interval.
+func (s *Segment) exceedsInterval() bool {
+	interval := Position(s.log.config().IndexIntervalBytes)
+	if s.size <= interval {
+		return false
+	}
+	scan, err := s.scan(0, s.size, record.HeaderSize)
+	if err != nil {
+		return false // the lookup that follows tells
+	}
+	defer scan.close()
+	for scan.next() {
+		if scan.position > interval {
+			return true
+		}
+	}
+	return false
 }
 
 // rebuildIndexes makes both indexes anew from the headers of the segment's
@@ -238,7 +258,7 @@ func (s *Segment) rebuildIndexes(why error) error {
 	}
 	s.newest.Store(again.newest.Load())
 	s.newestLast = again.newestLast
-	if err := again.persistIndexes(); err != nil {
+	if err := s.log.indexesWritten(s, again.persistIndexes()); err != nil {
 		return err
 	}
 	return s.syncIndexes()
@@ -260,10 +280,7 @@ func (s *Segment) syncIndexes() error {
 	if !created {
 		return nil
 	}
-	if err := s.log.fs.SyncDir(s.log.dir); err != nil {
-		return syncFault(err)
-	}
-	return nil
+	return s.log.syncDir()
 }
 
 // locate returns the start of the batch that holds off, and that batch's base
@@ -274,6 +291,9 @@ func (s *Segment) locate(off Offset, limit Position) (Position, Offset, error) {
 		return 0, 0, err
 	}
 	at, first, err := s.locateByIndex(off, limit)
+	if err == nil {
+		return at, first, nil
+	}
 	if damage := (*CorruptionError)(nil); !errors.As(err, &damage) || damage.Path != s.index.name {
 		return at, first, err
 	}

@@ -98,9 +98,12 @@ func (x *sparseIndex[E]) load(accept func(E) string) error {
 func (v *indexView[E]) take(block []byte, accept func(E) string) error {
 	for ; len(block) > 0; block = block[v.last.width():] {
 		e := v.last.unmarshal(block)
-		failed := accept(e)
-		if failed == "" && v.persisted > 0 {
+		failed := ""
+		if v.persisted > 0 {
 			failed = e.follows(v.last)
+		}
+		if failed == "" {
+			failed = accept(e)
 		}
 		if failed != "" {
 			return fmt.Errorf("entry %d %+v: %s", v.persisted, e, failed)

@@ -104,7 +104,7 @@ func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 	}
 	record := TopicRecord{Name: spec.Name, ID: id, Partitions: spec.Partitions, Configs: maps.Clone(spec.Configs)}
 	if err := e.commitMetadata(record); err != nil {
-		e.removePartitionDirs(partitionDirNames(spec.Name, 0, spec.Partitions))
+		e.abandonPartitionDirs(err, partitionDirNames(spec.Name, 0, spec.Partitions))
 		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
 	}
 	return e.Topic(spec.Name)
@@ -171,7 +171,7 @@ func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
 		records = append(records, PartitionsRecord{ID: t.ID(), Partitions: change.Partitions})
 	}
 	if err := e.commitMetadata(records...); err != nil {
-		e.removePartitionDirs(partitionDirNames(name, now, change.Partitions))
+		e.abandonPartitionDirs(err, partitionDirNames(name, now, change.Partitions))
 		return nil, fmt.Errorf("alter topic %s: %w", name, err)
 	}
 	return e.Topic(name)
