@@ -71,11 +71,11 @@ func (p *Partition) Append(requests ...*AppendRequest) {
 	}
 	p.mu.Lock()
 	err := p.appendLocked(requests, config)
+	if isFinal(err) {
+		p.engine.fail(err) // before the next append, so that none is acknowledged after it
+	}
 	end := p.log.end()
 	p.mu.Unlock()
-	if isFinal(err) {
-		p.engine.fail(err)
-	}
 	p.appended(end)
 }
 

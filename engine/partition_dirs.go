@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -149,6 +150,9 @@ func (e *Engine) sweep() error {
 	for _, entry := range entries {
 		dir := entry.Name()
 		if !entry.IsDir() {
+			if !isRootFile(dir) {
+				e.options.Log.Warn("unknown file is ignored", "file", dir)
+			}
 			continue
 		}
 		if isDeletedDirName(dir) {
@@ -177,6 +181,16 @@ func (e *Engine) sweep() error {
 		e.background.Go(func() { e.purge(deleted, ids...) })
 	}
 	return nil
+}
+
+// isRootFile tells the files that belong into a data directory: ours and Kafka's.
+func isRootFile(name string) bool {
+	switch strings.TrimSuffix(name, tempSuffix) {
+	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile,
+		"replication-offset-checkpoint", "cleaner-offset-checkpoint", "bootstrap.checkpoint":
+		return true
+	}
+	return false
 }
 
 // sweepOrphan deals with a partition's directory that belongs to no topic. It

@@ -56,12 +56,25 @@ func (p *Partition) recover(f found) error {
 	if err := p.recoverEpochs(clean); err != nil {
 		return err
 	}
-	if s := p.log.active(); s != nil && p.log.config().TimestampType == topicconfig.LogAppendTime {
-		p.lastAppendMs = s.newest.Load() // append times do not go back over a restart
-	}
+	p.lastAppendMs = p.newestAppendTime()
 	end := p.log.end()
 	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
 	return nil
+}
+
+// newestAppendTime is what append times must not go back behind: the timestamp
+// of the newest record if it was the broker's.
+func (p *Partition) newestAppendTime() int64 {
+	if p.log.config().TimestampType != topicconfig.LogAppendTime {
+		return 0
+	}
+	newest := int64(0)
+	for _, s := range p.log.list() {
+		if s.indexed.Load() {
+			newest = max(newest, s.newest.Load())
+		}
+	}
+	return newest
 }
 
 // checkIdentity refuses a directory that belongs to another topic of the same
@@ -268,7 +281,8 @@ func (p *Partition) recoverSegment(s *Segment, point Offset) (torn, err error) {
 // and drops the index entries from there on. Below it nothing is read but the
 // indexes and headers for one index interval.
 func (p *Partition) startOfRecovery(s *Segment, point Offset) (checkpoint, error) {
-	begin := checkpoint{next: s.base, epoch: -1}
+	epoch, _, _ := p.epochs.latest() // of what was checked of the segments before
+	begin := checkpoint{next: s.base, epoch: epoch}
 	if point <= s.base {
 		return begin, p.forgetIndexes(s)
 	}
@@ -366,7 +380,10 @@ func (p *Partition) setAside(s *Segment) error {
 	if s.size == 0 {
 		return s.remove()
 	}
-	aside := s.name + asideSuffix
+	aside, err := p.freeName(s.name + asideSuffix)
+	if err != nil {
+		return err
+	}
 	p.log.warn("segment does not continue the log and is set aside", "path", s.name, "as", aside, "bytes", int64(s.size))
 	if err := p.engine.fs.Rename(s.name, aside); err != nil {
 		return err
@@ -377,6 +394,19 @@ func (p *Partition) setAside(s *Segment) error {
 		}
 	}
 	return nil
+}
+
+// freeName returns name, with a number behind it if there is such a file.
+func (p *Partition) freeName(name string) (string, error) {
+	free := name
+	for n := 1; ; n++ {
+		if _, err := p.engine.fs.Stat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
 }
 
 // asideSuffix marks a segment whose batches stand behind a torn one.

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -161,8 +160,11 @@ func (s *Segment) note(b record.Batch) {
 }
 
 // persistIndexes writes to the index files what is not there yet. Kafka's time
-// index ends with the highest timestamp of the segment, so it is added.
+// index ends with the highest timestamp of the segment, so it is added. A reader
+// who rebuilds the indexes of a sealed segment is waited for.
 func (s *Segment) persistIndexes() error {
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
 	s.times.append(s.newest.Load(), s.newestLast)
 	return errors.Join(s.index.persist(), s.times.persist())
 }
@@ -424,101 +426,4 @@ func (s *Segment) remove() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// scanWindow is how much a scan of a whole segment reads at a time.
-const scanWindow = 64 << 10
-
-// headerScan walks the batches of a segment and reads only their headers, or a
-// window of the file at a time where batches are small. The headers have sane
-// lengths and magic; nothing else of them is checked.
-type headerScan struct {
-	segment  *Segment
-	file     vfs.File
-	position Position     // of header
-	header   record.Batch // the first HeaderSize bytes of the batch, valid until next
-	err      error
-
-	end    Position // where the next batch starts
-	limit  Position
-	window []byte
-	valid  []byte // what of window was read
-	start  Position
-}
-
-var scans = sync.Pool{New: func() any { return new(headerScan) }}
-
-// scan starts a walk at position, which must be a batch boundary, that ends at
-// limit. The caller closes it and holds a pin.
-func (s *Segment) scan(position, limit Position, windowBytes int) (*headerScan, error) {
-	file, err := s.open(0)
-	if err != nil {
-		return nil, err
-	}
-	c := scans.Get().(*headerScan)
-	window := c.window
-	if cap(window) < windowBytes {
-		window = make([]byte, windowBytes)
-	}
-	*c = headerScan{segment: s, file: file, position: position, end: position, limit: limit, window: window[:windowBytes]}
-	return c, nil
-}
-
-func (c *headerScan) close() {
-	window := c.window
-	*c = headerScan{window: window}
-	scans.Put(c)
-}
-
-// next goes to the next batch; false at the limit or on an error.
-func (c *headerScan) next() bool {
-	if c.err != nil || c.end >= c.limit {
-		return false
-	}
-	c.position = c.end
-	head, err := c.read(c.position)
-	if err != nil {
-		return c.fail(err)
-	}
-	size, err := record.PeekSize(head)
-	if err != nil {
-		return c.fail(c.segment.damage(-1, c.position, err))
-	}
-	if Position(size) > c.limit-c.position {
-		return c.fail(c.segment.damage(-1, c.position, fmt.Errorf("batch of %d bytes, but %d remain", size, c.limit-c.position)))
-	}
-	c.header = record.Batch(head)
-	c.end = c.position + Position(size)
-	return true
-}
-
-func (c *headerScan) fail(err error) bool {
-	c.err = err
-	return false
-}
-
-// fault is why next returned false where a batch had to be.
-func (c *headerScan) fault() error {
-	if c.err != nil {
-		return c.err
-	}
-	return c.segment.damage(-1, c.position, errors.New("no batch, want one"))
-}
-
-// read returns the header at position, from the window if it is there.
-func (c *headerScan) read(position Position) ([]byte, error) {
-	if at := int64(position - c.start); position >= c.start && at+record.HeaderSize <= int64(len(c.valid)) {
-		return c.valid[at : at+record.HeaderSize], nil
-	}
-	c.start = position
-	want := min(int64(len(c.window)), int64(c.limit-position))
-	n, err := c.file.ReadAt(c.window[:want], int64(position))
-	c.valid = c.window[:n]
-	if n >= record.HeaderSize {
-		return c.valid[:record.HeaderSize], nil
-	}
-	if err == nil || err == io.EOF {
-		err = c.segment.damage(-1, position, fmt.Errorf("%d bytes remain, want a batch header of %d", n, record.HeaderSize))
-	}
-	return nil, err
 }
