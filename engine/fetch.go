@@ -45,9 +45,10 @@ type FetchRequest struct {
 }
 
 // Fetch returns what is visible from Offset on: of one segment, at most
-// MaxBytes, empty at the high watermark. It never waits for records; it reads at
-// most one block of an index and batch headers for one index interval, and
-// nothing at all where the cursor fits and this process wrote the batches.
+// MaxBytes, empty at the high watermark. It never waits for records. It reads at
+// most two blocks of an index and batch headers for one index interval; where the
+// cursor fits, one block and one header, and nothing at all while the index
+// entries are still in memory.
 //
 // Errors: ErrOffsetOutOfRange, ErrNotReady, ErrUnknownTopic after a deletion,
 // *CorruptionError.

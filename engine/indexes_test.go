@@ -104,6 +104,16 @@ func TestIndexesAreKafkas(t *testing.T) {
 
 // The two files for eight batches and an interval of 200 bytes.
 func TestIndexesGolden(t *testing.T) {
+	defer func() {
+		page, err := os.ReadFile("../docs/format/indexes.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile("testdata/indexes.golden")
+		if err != nil || !strings.Contains(string(page), string(want)) {
+			t.Errorf("docs/format/indexes.md does not show testdata/indexes.golden: %v", err)
+		}
+	}()
 	e := openEngine(t, t.TempDir())
 	p := createTopic(t, e, "t", "index.interval.bytes", "200")
 	var table strings.Builder
