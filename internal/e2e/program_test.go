@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rollway/rollway/internal/layering"
 )
 
 // program is the path of the rollway under test: the one that ROLLWAY_PROGRAM
@@ -25,6 +27,16 @@ func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		if program != "" {
 			return m.Run()
+		}
+		// The go command cannot see what the built program depends on. Reading
+		// the sources here tells it, so that no stale pass is served.
+		root, err := layering.FindRoot(".")
+		if err == nil {
+			_, err = layering.Sources(root)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
 		dir, err := os.MkdirTemp("", "rollway-e2e-")
 		if err != nil {
