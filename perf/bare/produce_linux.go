@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"net"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,6 @@ type Sink struct {
 type sinkFile struct {
 	file *os.File
 	end  atomic.Int64 // of what was given away to writers
-	wrap int64        // positions begin again at this one, unless it is 0
 }
 
 // SinkOptions describe a Sink.
@@ -47,31 +47,22 @@ type SinkOptions struct {
 	Dir        string // where to make the files
 	Partitions int
 	Sync       bool // fdatasync after each pwritev, before the answers
+}
 
-	// WarmBytes, if not 0, makes each file so long beforehand, and batches then
-	// overwrite it again and again: pages that are in the cache already.
-	// Otherwise files are new and grow. At least 2 MiB.
-	WarmBytes int64
+// SinkFile is the name of a partition's file.
+func SinkFile(dir string, partition int) string {
+	return filepath.Join(dir, fmt.Sprintf("bare-%d", partition))
 }
 
 // NewSink makes the files.
 func NewSink(o SinkOptions) (*Sink, error) {
-	if o.WarmBytes != 0 && o.WarmBytes < 2*receiveBytes {
-		return nil, fmt.Errorf("SinkOptions.WarmBytes %d, want 0 or at least %d", o.WarmBytes, 2*receiveBytes)
-	}
 	s := &Sink{sync: o.Sync}
 	for i := range o.Partitions {
-		f, err := os.OpenFile(fmt.Sprintf("%s/bare-%d", o.Dir, i), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+		f, err := os.OpenFile(SinkFile(o.Dir, i), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.files = append(s.files, &sinkFile{file: f, wrap: o.WarmBytes})
-		block := make([]byte, 1<<20)
-		for at := int64(0); at < o.WarmBytes; at += int64(len(block)) {
-			if _, err := f.WriteAt(block[:min(int64(len(block)), o.WarmBytes-at)], at); err != nil {
-				return nil, errors.Join(err, s.Close())
-			}
-		}
+		s.files = append(s.files, &sinkFile{file: f})
 	}
 	return s, nil
 }
@@ -168,7 +159,7 @@ func (g *group) write() error {
 		return nil
 	}
 	f := g.sink.files[g.partition]
-	at := f.reserve(g.bytes)
+	at := f.end.Add(g.bytes) - g.bytes
 	n, err := unix.Pwritev(int(f.file.Fd()), g.batches, at)
 	if err != nil || int64(n) != g.bytes {
 		return fmt.Errorf("pwritev of %d bytes at %d: %d written, %w", g.bytes, at, n, err)
@@ -188,13 +179,4 @@ func (g *group) write() error {
 	clear(g.batches)
 	g.batches, g.ids, g.bytes = g.batches[:0], g.ids[:0], 0
 	return nil
-}
-
-// reserve returns where the next n bytes go, n at most receiveBytes.
-func (f *sinkFile) reserve(n int64) int64 {
-	at := f.end.Add(n) - n
-	if f.wrap > 0 {
-		at %= f.wrap - receiveBytes
-	}
-	return at
 }

@@ -31,7 +31,7 @@ func (b *bench) conditions(begin time.Time, before host.Usage) ([]condition, err
 	return []condition{
 		{"command", commandLine(os.Args[1:])},
 		{"commit", commit()},
-		{"when", fmt.Sprintf("%s, took %s", begin.UTC().Format("2006-01-02 15:04 UTC"), timeText(time.Since(begin)))},
+		{"when", fmt.Sprintf("%s, took %s", begin.UTC().Format("2006-01-02 15:04 UTC"), time.Since(begin).Round(time.Second))},
 		{"kernel", m.Kernel},
 		{"cpu", m.CPU},
 		{"cores", cores},
@@ -42,7 +42,7 @@ func (b *bench) conditions(begin time.Time, before host.Usage) ([]condition, err
 		{"TCP, client", strings.Join(slices.Sorted(maps.Keys(b.ends.client)), "; ")},
 		{"TCP, servers", strings.Join(slices.Sorted(maps.Keys(b.ends.server)), "; ")},
 		{"memory state", "fetch: warm, every contestant's pages in the cache and clean; " +
-			"produce: new files on warm memory, which another file has given back just before; durable: new files"},
+			"produce: warm, the files' pages were in the cache before they were written; durable: new files"},
 		{"durability", "fetch and produce: page cache only (flush.messages=" + pageCacheMode[0].Value + "); durable: fdatasync before each answer"},
 		{"figures", fmt.Sprintf("median of %s after one uncounted, contestants in turn; "+
 			"spread is lowest - highest; ratios are medians of each round's ratio", plural(b.options.rounds, "round"))},

@@ -8,6 +8,7 @@ import (
 	"github.com/rollway/rollway/perf/child"
 	"github.com/rollway/rollway/perf/load"
 	"github.com/rollway/rollway/perf/sample"
+	"github.com/rollway/rollway/wire"
 )
 
 // durableBatchBytes is the size of a durable batch, a few log lines.
@@ -35,18 +36,14 @@ func (b *bench) durable(ctx context.Context) ([]table, error) {
 }
 
 func (b *bench) durableTable(ctx context.Context, o load.ProducerOptions) (table, error) {
-	what := fmt.Sprintf("durable produce, %s", producersText(o.Connections))
-	names := []string{bareAppend, rollway}
+	what := fmt.Sprintf("durable produce, %s", plural(o.Connections, "producer"))
+	names := []string{bareLoop, rollway}
 	all, err := b.rounds(ctx, what, names, map[string]turn{
-		bareAppend: func(ctx context.Context) (map[string]float64, error) {
-			return b.durableTurn(ctx, o, "durable-bare", func(dir string) serverConfig {
-				return serverConfig{Sink: &bare.SinkOptions{Dir: dir, Partitions: 1, Sync: true}}
-			})
+		bareLoop: func(ctx context.Context) (map[string]float64, error) {
+			return b.durableTurn(ctx, o, bareProducing("durable-bare", bare.SinkOptions{Partitions: 1, Sync: true}))
 		},
 		rollway: func(ctx context.Context) (map[string]float64, error) {
-			return b.durableTurn(ctx, o, "durable-rollway", func(dir string) serverConfig {
-				return serverConfig{Rollway: &rollwayConfig{Dir: dir}}
-			})
+			return b.durableTurn(ctx, o, rollwayProducing("durable-rollway", []wire.Config{}))
 		},
 	})
 	if err != nil {
@@ -58,7 +55,7 @@ func (b *bench) durableTable(ctx context.Context, o load.ProducerOptions) (table
 			b.options.time),
 		columns: []string{"contestant", "batches/s", "spread", "p50 ms", "p99 ms", "server CPU us/batch", "fdatasyncs/batch", "batches/s x bare"},
 	}
-	base := all[bareAppend]["rate"]
+	base := all[bareLoop]["rate"]
 	for _, name := range names {
 		f := all[name]
 		t.add(name, number(f["rate"]), spread(f["rate"]), number(f["p50"]), number(f["p99"]), number(f["cpu"]), number(f["syncs"]), number(f["rate"].Over(base)))
@@ -68,9 +65,9 @@ func (b *bench) durableTable(ctx context.Context, o load.ProducerOptions) (table
 
 // durableTurn measures one server process over an empty directory, after a
 // warm-up of a tenth of the time.
-func (b *bench) durableTurn(ctx context.Context, o load.ProducerOptions, profile string, config func(dir string) serverConfig) (map[string]float64, error) {
+func (b *bench) durableTurn(ctx context.Context, o load.ProducerOptions, c producing) (map[string]float64, error) {
 	values := map[string]float64{}
-	err := b.withProducers(ctx, o, profile, config, nil, func(server *child.Process, p *load.Producers) error {
+	err := b.withProducers(ctx, o, c, func(_ string, server *child.Process, p *load.Producers) error {
 		if _, err := p.Run(load.ProduceRun{Time: b.options.time / 10}); err != nil {
 			return err
 		}

@@ -78,7 +78,7 @@ func (b *bench) fetch(ctx context.Context) (tables []table, err error) {
 			return nil, wrap("fetch", c.name, err)
 		}
 		if segment == "" {
-			segment = segmentFile(dir)
+			segment = segmentFile(dir, 0)
 		}
 	}
 	for _, c := range []struct {
@@ -108,9 +108,9 @@ func (b *bench) fetch(ctx context.Context) (tables []table, err error) {
 // logBytes is the length of the log.
 func (b *bench) logBytes() int64 { return min(maxLogBytes, b.options.bytes) }
 
-// segmentFile is the only segment of the only partition in a data directory.
-func segmentFile(dir string) string {
-	return filepath.Join(dir, topicName+"-0", fmt.Sprintf("%020d.log", 0))
+// segmentFile is the first segment of a partition of the topic.
+func segmentFile(dir string, partition int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%d", topicName, partition), fmt.Sprintf("%020d.log", 0))
 }
 
 // startFilled starts a rollway and fills its log. The server is returned also
@@ -139,7 +139,7 @@ func (b *bench) startFilled(ctx context.Context, name, dir string, path zerocopy
 		return s, err
 	}
 	// Write-back would go on beside the measurement.
-	if err := syncFile(segmentFile(dir)); err != nil {
+	if err := syncFile(segmentFile(dir, 0)); err != nil {
 		return s, err
 	}
 	return s, b.connect(ctx, s, int64(batch.Count()))
@@ -179,7 +179,7 @@ func (s *fetchServer) stop() error {
 
 // fetchTable measures one size of answers.
 func (b *bench) fetchTable(ctx context.Context, servers []*fetchServer, run load.FetchRun) (table, error) {
-	what := fmt.Sprintf("fetch %s, %s in flight", bytesText(int64(run.MaxBytes)), requestsText(run.Depth))
+	what := fmt.Sprintf("fetch %s, %s in flight", bytesText(int64(run.MaxBytes)), plural(run.Depth, "request"))
 	names := []string{bareSendFile, bareCopy, rollwayAuto, rollwaySplice, rollwayCopyPath}
 	turns := map[string]turn{}
 	for _, s := range servers {

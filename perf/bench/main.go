@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// The first signal ends the run in order, a second one at once.
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
@@ -91,8 +92,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	var size, only string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.IntVar(&o.rounds, "rounds", 5, "`rounds` that count; before them is one that does not")
-	f.StringVar(&size, "bytes", "1GiB", "`bytes` that each contestant of fetch and produce moves in a round, such as 256MiB")
+	f.IntVar(&o.rounds, "rounds", 5, "`number` of rounds that count; before them is one that does not")
+	f.StringVar(&size, "bytes", "1GiB", "what each contestant of fetch and produce moves in a round, a `size` of 1MiB to 1792MiB")
 	f.DurationVar(&o.time, "time", time.Second, "how long each contestant of durable runs in a round")
 	f.StringVar(&only, "only", "", "comma-separated `suites` to run: fetch, produce, durable (default all)")
 	f.StringVar(&o.congestion, "congestion", "cubic", "congestion control `algorithm` of both ends")
@@ -130,20 +131,22 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	return o, err
 }
 
-// parseBytes reads a size of at least a MiB.
+// parseBytes reads a size of whole MiB that fits into a segment.
 func parseBytes(s string) (int64, error) {
-	var n int64
-	var unit string
-	if _, err := fmt.Sscanf(s, "%d%s", &n, &unit); err != nil || n < 1 || n > 1<<20 {
-		return 0, fmt.Errorf("%q, want a number and a unit, such as 256MiB", s)
+	digits, mebi := strings.CutSuffix(s, "MiB")
+	digits, gibi := strings.CutSuffix(digits, "GiB")
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || mebi == gibi {
+		return 0, fmt.Errorf("%q, want a number and a unit, such as 256MiB or 1GiB", s)
 	}
-	switch unit {
-	case "MiB":
-		return n << 20, nil
-	case "GiB":
-		return n << 30, nil
+	n <<= 20
+	if gibi {
+		n <<= 10
 	}
-	return 0, fmt.Errorf("%q has unit %q, want MiB or GiB", s, unit)
+	if n < 1<<20 || n > maxProduceBytes {
+		return 0, fmt.Errorf("%s, want 1 MiB to %s", bytesText(n), bytesText(maxProduceBytes))
+	}
+	return n, nil
 }
 
 // parseSuites reads a list of suites; of none it returns all.
@@ -175,8 +178,8 @@ func defaultDir() (string, error) {
 	return dir, err
 }
 
-// run runs the suites and prints what they have found.
-func run(ctx context.Context, o options) (err error) {
+// run runs the suites and prints to out what they have found.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
 	page := ""
 	if o.markdown != "" {
 		// Before anything is measured: a page that cannot take it is found now.
@@ -216,7 +219,9 @@ func run(ctx context.Context, o options) (err error) {
 	if r.conditions, err = b.conditions(begin, before); err != nil {
 		return err
 	}
-	fmt.Print(r)
+	if _, err := fmt.Fprint(out, r); err != nil {
+		return err
+	}
 	if o.markdown == "" {
 		return nil
 	}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"time"
 
-	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/child"
 	"github.com/rollway/rollway/perf/load"
@@ -23,27 +24,35 @@ const (
 	// heap and the connections' windows have their sizes.
 	warmUpBytes = 64 << 20
 
-	// overwrittenBytes is the length of the files, together, that a warm sink
-	// overwrites.
-	overwrittenBytes = 256 << 20
+	// maxProduceBytes fit into one segment, behind the warm-up.
+	maxProduceBytes = 1792 << 20
 
 	// turnTime bounds one turn, so that a server that hangs ends the run.
 	turnTime = 2 * time.Minute
 )
 
+// largeSegments are the topic configs that keep all of a turn in one file.
+var largeSegments = wire.Config{Key: "segment.bytes", Value: strconv.Itoa(math.MaxInt32)}
+
 // Contestants of produce and durable.
 const (
-	bareAppend = "bare"
-	bareWarm   = "bare, overwriting"
-	rollway    = "rollway"
+	bareLoop = "bare"
+	rollway  = "rollway"
 )
+
+// A producing is a contestant of produce or durable.
+type producing struct {
+	profile string // name of its profile
+	config  func(dir string) serverConfig
+	file    func(dir string, partition int) string
+	topic   []wire.Config // nil: it has no topics
+}
 
 // produce measures how batches of 64 KiB are taken into the page cache.
 //
 // Every turn begins with an empty directory and a server process of its own,
-// and ends by throwing both away; so all contestants append to new files. Their
-// pages are warm for all: see ballast. The sink that overwrites shows what
-// appending to new pages costs by itself.
+// and ends by throwing both away. The pages that batches are written to are in
+// the cache before: see warmed.
 func (b *bench) produce(ctx context.Context) ([]table, error) {
 	batch, err := load.Batch(batchBytes)
 	if err != nil {
@@ -51,7 +60,9 @@ func (b *bench) produce(ctx context.Context) ([]table, error) {
 	}
 	var tables []table
 	for _, connections := range []int{1, 4} {
-		t, err := b.produceTable(ctx, batch, connections)
+		t, err := b.produceTable(ctx, load.ProducerOptions{
+			Topic: topicName, Partitions: connections, Connections: connections, Window: produceWindow, Batch: batch,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -60,27 +71,15 @@ func (b *bench) produce(ctx context.Context) ([]table, error) {
 	return tables, nil
 }
 
-func (b *bench) produceTable(ctx context.Context, batch record.Batch, connections int) (table, error) {
-	what := fmt.Sprintf("produce 64 KiB batches, page cache, %s", connectionsText(connections))
-	names := []string{bareAppend, rollway, bareWarm}
-	o := load.ProducerOptions{
-		Topic: topicName, Partitions: connections, Connections: connections, Window: produceWindow, Batch: batch,
-	}
+func (b *bench) produceTable(ctx context.Context, o load.ProducerOptions) (table, error) {
+	what := fmt.Sprintf("produce 64 KiB batches, page cache, %s", plural(o.Connections, "connection"))
+	names := []string{bareLoop, rollway}
 	all, err := b.rounds(ctx, what, names, map[string]turn{
-		bareAppend: func(ctx context.Context) (map[string]float64, error) {
-			return b.produceTurn(ctx, o, "produce-bare", func(dir string) serverConfig {
-				return serverConfig{Sink: &bare.SinkOptions{Dir: dir, Partitions: connections}}
-			})
-		},
-		bareWarm: func(ctx context.Context) (map[string]float64, error) {
-			return b.produceTurn(ctx, o, "produce-warm", func(dir string) serverConfig {
-				return serverConfig{Sink: &bare.SinkOptions{Dir: dir, Partitions: connections, WarmBytes: overwrittenBytes / int64(connections)}}
-			})
+		bareLoop: func(ctx context.Context) (map[string]float64, error) {
+			return b.produceTurn(ctx, o, bareProducing("produce-bare", bare.SinkOptions{Partitions: o.Partitions}))
 		},
 		rollway: func(ctx context.Context) (map[string]float64, error) {
-			return b.produceTurn(ctx, o, "produce-rollway", func(dir string) serverConfig {
-				return serverConfig{Rollway: &rollwayConfig{Dir: dir}}
-			})
+			return b.produceTurn(ctx, o, rollwayProducing("produce-rollway", append(pageCacheMode, largeSegments)))
 		},
 	})
 	if err != nil {
@@ -88,36 +87,56 @@ func (b *bench) produceTable(ctx context.Context, batch record.Batch, connection
 	}
 	t := table{
 		title: what,
-		note: fmt.Sprintf("%d batches in flight on each connection, a partition and file each, acks=all, flush.messages=max, %s a round",
+		note: fmt.Sprintf("%d batches in flight on each connection, which has a partition and file of its own, acks=all, %s a round",
 			produceWindow, bytesText(b.options.bytes)),
 		columns: []string{"contestant", "GiB/s", "spread", "server CPU s/GiB", "spread", "CPU x bare"},
 	}
-	base := all[bareAppend]["cpu"]
+	base := all[bareLoop]["cpu"]
 	for _, name := range names {
 		rate, cpu := all[name]["rate"], all[name]["cpu"]
 		t.add(name, number(rate), spread(rate), number(cpu), spread(cpu), number(cpu.Over(base)))
 	}
-	cpu := all[rollway]["cpu"]
-	t.targets = append(t.targets, atMost("server CPU of rollway over bare", cpu.Over(base).Median(), 1.30))
-	pages := base.Minus(all[bareWarm]["cpu"])
-	t.remarks = append(t.remarks, fmt.Sprintf("without what new pages cost the bare sink, %.3f s/GiB: %.2fx",
-		pages.Median(), cpu.Minus(pages).Over(all[bareWarm]["cpu"]).Median()))
+	t.targets = append(t.targets, atMost("server CPU of rollway over bare", all[rollway]["cpu"].Over(base).Median(), 1.30))
 	return t, nil
 }
 
-// produceTurn measures one server process over an empty directory.
-func (b *bench) produceTurn(ctx context.Context, o load.ProducerOptions, profile string, config func(dir string) serverConfig) (map[string]float64, error) {
-	values := map[string]float64{}
-	pages, err := hold(b.dir, b.options.bytes*5/4)
-	if err != nil {
-		return nil, err
+// bareProducing is a bare sink with these options, but for the directory.
+func bareProducing(profile string, o bare.SinkOptions) producing {
+	return producing{
+		profile: profile,
+		config: func(dir string) serverConfig {
+			o.Dir = dir
+			return serverConfig{Sink: &o}
+		},
+		file: bare.SinkFile,
 	}
-	err = b.withProducers(ctx, o, profile, config, pageCacheMode, func(server *child.Process, p *load.Producers) error {
+}
+
+// rollwayProducing is rollway with a topic of these configs.
+func rollwayProducing(profile string, topic []wire.Config) producing {
+	return producing{
+		profile: profile,
+		config:  func(dir string) serverConfig { return serverConfig{Rollway: &rollwayConfig{Dir: dir}} },
+		file:    segmentFile,
+		topic:   topic,
+	}
+}
+
+// produceTurn measures one server process over an empty directory.
+func (b *bench) produceTurn(ctx context.Context, o load.ProducerOptions, c producing) (map[string]float64, error) {
+	values := map[string]float64{}
+	err := b.withProducers(ctx, o, c, func(dir string, server *child.Process, p *load.Producers) error {
 		size := o.Batch.Size()
-		if _, err := p.Run(load.ProduceRun{Batches: min(warmUpBytes, b.options.bytes) / size}); err != nil {
+		warmUp := max(int64(o.Connections), min(warmUpBytes, b.options.bytes)/size)
+		if _, err := p.Run(load.ProduceRun{Batches: warmUp}); err != nil {
 			return err
 		}
-		if err := pages.release(); err != nil {
+		var files []string
+		for i := range o.Partitions {
+			files = append(files, c.file(dir, i))
+		}
+		pages, err := warm(files, b.options.bytes+int64(o.Connections)*size)
+		if err != nil {
 			return err
 		}
 		var done load.Produced
@@ -128,30 +147,34 @@ func (b *bench) produceTurn(ctx context.Context, o load.ProducerOptions, profile
 		gib := float64(done.Batches*size) / (1 << 30)
 		values["rate"] = gib / done.Elapsed.Seconds()
 		values["cpu"] = cpu.Seconds() / gib
-		return err
+		return errors.Join(err, pages.check())
 	})
-	return values, errors.Join(err, pages.release())
+	return values, err
 }
 
 // withProducers calls f with a new server over an empty directory and producers
 // that are connected to it, and ends all three.
-func (b *bench) withProducers(ctx context.Context, o load.ProducerOptions, profile string, config func(dir string) serverConfig,
-	topic []wire.Config, f func(*child.Process, *load.Producers) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, turnTime)
+func (b *bench) withProducers(ctx context.Context, o load.ProducerOptions, c producing,
+	f func(dir string, server *child.Process, p *load.Producers) error) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, turnTime, fmt.Errorf("turn was not over within %v", turnTime))
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err) // connections that are closed say nothing
+		}
+	}()
 	dir, err := b.newDir()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	c := config(dir)
-	server, err := b.start(ctx, profile, c)
+	server, err := b.start(ctx, c.profile, c.config(dir))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	if c.Rollway != nil {
-		create := wire.CreateTopic{Topic: o.Topic, Partitions: int32(o.Partitions), Configs: topic}
+	if c.topic != nil {
+		create := wire.CreateTopic{Topic: o.Topic, Partitions: int32(o.Partitions), Configs: c.topic}
 		if err := b.target(server).CreateTopic(ctx, create); err != nil {
 			return err
 		}
@@ -164,5 +187,5 @@ func (b *bench) withProducers(ctx context.Context, o load.ProducerOptions, profi
 	if _, err := b.ask(server, producers); err != nil {
 		return err
 	}
-	return f(server, producers)
+	return f(dir, server, producers)
 }

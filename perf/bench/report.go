@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/rollway/rollway/perf/sample"
@@ -222,16 +221,10 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-func requestsText(n int) string    { return plural(n, "request") }
-func connectionsText(n int) string { return plural(n, "connection") }
-func producersText(n int) string   { return plural(n, "producer") }
-
+// plural counts things.
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
-
-// timeText is short.
-func timeText(d time.Duration) string { return d.Round(time.Second).String() }

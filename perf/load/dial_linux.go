@@ -9,8 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rollway/rollway/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/rollway/rollway/wire"
 )
 
 // answerTime is how long a client waits for a server that has stopped

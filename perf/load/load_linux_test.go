@@ -179,7 +179,7 @@ func TestProducersRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	batch[100]++
-	sink := newSink(t, bare.SinkOptions{Dir: t.TempDir(), Partitions: 1, WarmBytes: 2 << 20})
+	sink := newSink(t, bare.SinkOptions{Dir: t.TempDir(), Partitions: 1})
 	server, err := bare.Listen(sink, congestion)
 	if err != nil {
 		t.Fatal(err)
@@ -195,29 +195,6 @@ func TestProducersRefused(t *testing.T) {
 	}
 	if err := server.Close(); err == nil || !strings.Contains(err.Error(), "batch crc") {
 		t.Errorf("server ended with %v, want the wrong crc", err)
-	}
-}
-
-// A warm sink overwrites its file and does not make it longer.
-func TestWarmSink(t *testing.T) {
-	const warm = 4 << 20
-	dir := t.TempDir()
-	sink := newSink(t, bare.SinkOptions{Dir: dir, Partitions: 1, WarmBytes: warm})
-	batch, err := Batch(64 << 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := NewProducers(t.Context(), serve(t, sink), ProducerOptions{Topic: "t", Partitions: 1, Connections: 1, Window: 16, Batch: batch})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	if _, err := p.Run(ProduceRun{Batches: 200}); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(dir + "/bare-0")
-	if err != nil || info.Size() != warm {
-		t.Errorf("file after 200 batches of 64 KiB: %v, %v; want %d bytes", info, err, warm)
 	}
 }
 
