@@ -28,16 +28,6 @@ func TestMain(m *testing.M) {
 		if program != "" {
 			return m.Run()
 		}
-		// The go command cannot see what the built program depends on. Reading
-		// the sources here tells it, so that no stale pass is served.
-		root, err := layering.FindRoot(".")
-		if err == nil {
-			_, err = layering.Sources(root)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
 		dir, err := os.MkdirTemp("", "rollway-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -53,6 +43,17 @@ func TestMain(m *testing.M) {
 		return m.Run()
 	}())
 }
+
+// readSources reads the sources of the program. The go command cannot see what
+// a program depends on that a test builds; from this it knows, and serves no
+// stale pass.
+var readSources = sync.OnceValue(func() error {
+	root, err := layering.FindRoot(".")
+	if err == nil {
+		_, err = layering.Sources(root)
+	}
+	return err
+})
 
 // startLimit is how long a server may take to accept, and to end.
 const startLimit = time.Minute
@@ -77,6 +78,9 @@ func startServer(t testing.TB, data string, args ...string) *server {
 // startTraced starts it under another program, such as strace with its flags.
 func startTraced(t testing.TB, tracer []string, data string, args ...string) *server {
 	t.Helper()
+	if err := readSources(); err != nil {
+		t.Fatal(err)
+	}
 	line := append(append([]string{}, tracer...), program, "serve", "--data", data, "--wire", "127.0.0.1:0")
 	line = append(line, args...)
 	s := &server{t: t, cmd: exec.Command(line[0], line[1:]...), stderr: new(syncBuffer), ended: make(chan struct{})}

@@ -17,6 +17,13 @@ const (
 	// small ones cheap.
 	receiveBytes = 256 << 10
 
+	// busyBytes is the size of the buffer of a peer that has filled a smaller
+	// one in one call. A larger one holds more whole frames beside the cut
+	// one, which is moved, and its batches go to the file by fewer writes: at
+	// 64 KiB batches the server's CPU falls from 1.16 to 1.08 times that of a
+	// bare loop, with 4 connections from 1.23 to 1.03 times (perf/bench).
+	busyBytes = 1 << 20
+
 	// restBytes is the most of an incomplete frame that is moved to a buffer
 	// of this size for the wait for its rest, so that peers far away, each
 	// with a frame on its way, do not use up the Budget.
@@ -37,6 +44,7 @@ type input struct {
 	first      int     // size of the next first buffer, from receiveBytes to leapBytes
 
 	n       int   // of the last call: bytes received
+	filled  bool  // of the last call: it left no room, so there may be more
 	err     error // of the last call
 	starved int   // of the last call: a buffer of this size is needed and there is no room; else 0
 
@@ -87,14 +95,16 @@ func (in *input) room(b *Budget) (missing int) {
 	return 0
 }
 
-// size returns the size of the buffer that is needed, 0 when there is one with
-// room.
+// size returns the size of the buffer that is needed, or would be of use, 0
+// when there is one with room.
 func (in *input) size() int {
 	switch {
 	case in.buffer == nil:
 		return max(in.first, receiveBytes)
 	case len(in.buffer.p) == restBytes:
 		return receiveBytes // into which many frames go
+	case in.filled && len(in.buffer.p) < busyBytes && in.need <= busyBytes:
+		return busyBytes
 	case in.end < len(in.buffer.p):
 		return 0
 	case in.need > len(in.buffer.p):
@@ -208,6 +218,7 @@ func (c *conn) onReadable(fd uintptr) (done bool) {
 		return true
 	}
 	in.n, in.err = zerocopy.TryReceive(int(fd), in.buffer.p[in.end:])
+	in.filled = in.end+in.n == len(in.buffer.p)
 	if in.err == unix.EAGAIN {
 		in.err = nil
 		in.rest(b)
