@@ -64,7 +64,7 @@ func (a *answers) init(o Options, wake func()) {
 
 // full tells whether nothing more is to be received for now.
 func (a *answers) full() bool {
-	return a.queued.count() >= a.maxItems || a.queued.size()+a.polled.size()+a.leaving >= a.maxBytes
+	return a.queued.held || a.queued.count() >= a.maxItems || a.queued.size()+a.polled.size()+a.leaving >= a.maxBytes
 }
 
 // pending tells whether an answer in order is still to come or to leave.

@@ -388,3 +388,37 @@ func TestDeferInPoll(t *testing.T) {
 		t.Errorf("%d cancels, want 1", d.cancels)
 	}
 }
+
+// A session that holds is not called again until the answer that it waits for
+// is done, although more was received.
+func TestHold(t *testing.T) {
+	var a answers
+	a.init(Options{InFlightBytes: 1 << 20, MaxQueuedAnswers: 100}, func() {})
+	var out Out
+	out.prepare(1<<20, 100)
+	out.Hold()
+	if out.Room() == 0 {
+		t.Fatal("held with nothing to wait for")
+	}
+	done := false
+	answer := func(*Out, func()) bool { return done }
+	a.receive(&scripted{receive: func(o *Out) {
+		o.Defer(&scripted{poll: answer})
+		o.Defer(&scripted{poll: func(*Out, func()) bool { return false }})
+		o.Hold()
+		if o.Room() != 0 {
+			t.Error("there is room after Hold")
+		}
+	}}, nil)
+	var m message
+	a.fill(&m, time.Time{})
+	if !a.full() {
+		t.Fatal("not held while the first answer waits")
+	}
+	done = true
+	a.wakeHead()
+	a.fill(&m, time.Time{})
+	if a.full() {
+		t.Fatal("held after the first answer was done")
+	}
+}

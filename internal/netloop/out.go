@@ -25,6 +25,7 @@ type Out struct {
 
 	maxBytes int64 // Room's bounds
 	maxItems int
+	held     bool       // by Hold. Invariant: there are items
 	inPoll   bool       // Defer is not allowed
 	streams  []Deferred // given to Stream in this call
 }
@@ -71,11 +72,17 @@ func (o *Out) Defer(d Deferred) {
 // ordered answers take turns of about 1 MiB.
 func (o *Out) Stream(d Deferred) { o.streams = append(o.streams, d) }
 
+// Hold keeps the driver from receiving, and from calling Receive, until the next
+// Deferred or Range in order is done: for a session that cannot take the next
+// request before. There must be one, or Hold does nothing. Whoever holds looks
+// again in the next Receive whether its reason has passed.
+func (o *Out) Hold() { o.held = o.count() > 0 }
+
 // Room returns how many more bytes are welcome in this call, 0 when the
 // connection has enough to send for now. It is advice: one answer may exceed
 // it, and bytes that Deferreds will put are not known to it.
 func (o *Out) Room() int64 {
-	if len(o.items)-o.first >= o.maxItems {
+	if o.held || o.count() >= o.maxItems {
 		return 0
 	}
 	return max(0, o.maxBytes-o.size())
@@ -121,6 +128,7 @@ func (o *Out) pop() {
 	o.bytes -= o.items[o.first].body.Len
 	o.items[o.first] = item{}
 	o.first++
+	o.held = false
 	if o.first == len(o.items) {
 		// 16: an idle connection keeps less than 2 KiB of them.
 		if cap(o.items) > 16 {

@@ -23,7 +23,7 @@
 //     request that is refused is answered by one Error and ends nothing.
 //   - What a connection can make the server hold is bounded: by its limits
 //     (Options, node.Limits), and by what netloop bounds. At a bound the
-//     session takes no further request until an answer has left (hold.go).
+//     session takes no further request until an answer has left.
 //
 // # Locks
 //

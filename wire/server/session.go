@@ -33,7 +33,7 @@ func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
 		if s.blocked() {
 			s.flush(out) // may answer at once what was gathered
 			if s.blocked() {
-				hold(out)
+				out.Hold()
 				break
 			}
 		}
