@@ -424,9 +424,8 @@ func TestIndexWriteFailureIsFinal(t *testing.T) {
 		var acked []string
 		for len(acked) < 2*indexBlockEntries {
 			v := fmt.Sprint(len(acked))
-			r := &AppendRequest{Batches: batchOf(t, int64(len(acked)), v)}
-			p.Produce(context.Background(), r) // refused once the directory has stopped
-			if err := e.Failure(); err != nil {
+			r := &AppendRequest{Batches: batchOf(t, int64(len(acked)), v), Acks: AcksAll}
+			if err := p.Produce(context.Background(), r); err != nil {
 				matchError(t, err, ErrStorageFailed, "input/output error")
 				break
 			}
