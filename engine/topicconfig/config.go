@@ -77,9 +77,6 @@ type Config struct {
 	FlushMs            int64 // age of unsynced messages at which the log is synced
 	MinInsyncReplicas  int   // replicas that acks=all needs, > 0
 	CompressionType    CompressionType
-	GzipLevel          int // -1 (zlib's default) or 1 to 9
-	LZ4Level           int // 1 to 17
-	ZstdLevel          int // -131072 to 22
 }
 
 // Durable tells whether a batch must be synced before it becomes visible.
@@ -130,9 +127,6 @@ func newConfig(overrides, defaults map[string]string) *Config {
 		FlushMs:            v.integer("flush.ms"),
 		MinInsyncReplicas:  int(v.integer("min.insync.replicas")),
 		CompressionType:    compressionTypes[v.text("compression.type")],
-		GzipLevel:          int(v.integer("compression.gzip.level")),
-		LZ4Level:           int(v.integer("compression.lz4.level")),
-		ZstdLevel:          int(v.integer("compression.zstd.level")),
 	}
 	if v.text("message.timestamp.type") == LogAppendTime.String() {
 		c.TimestampType = LogAppendTime

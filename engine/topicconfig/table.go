@@ -19,7 +19,8 @@ const maxLong = "9223372036854775807"
 //
 // Source of names, types, defaults and ranges: LogConfig.java, TopicConfig.java,
 // QuotaConfig.java, ServerLogConfigs.java, ServerTopicConfigSynonyms.java and
-// CompressionType.java of Apache Kafka 4.3. Not in it: internal.segment.bytes,
+// CompressionType.java of Apache Kafka; names, defaults and ranges were held
+// against the ConfigDef that LogConfig of 4.3.1 builds. Not in it: internal.segment.bytes,
 // which Kafka hides as internal; message.format.version,
 // message.timestamp.difference.max.ms and message.downconversion.enable, which
 // Kafka 4 no longer takes; remote.copy.lag.ms and remote.copy.lag.bytes, which
@@ -36,14 +37,14 @@ var keys = complete([]entry{
 	},
 	{
 		Key: Key{
-			Name: "compression.gzip.level", Type: Int, KafkaDefault: "-1", InForce: true,
+			Name: "compression.gzip.level", Type: Int, KafkaDefault: "-1",
 			Documentation: "The level for batches that compression.type=gzip compresses again.",
 		},
 		valid: gzipLevel(), synonyms: "compression.gzip.level",
 	},
 	{
 		Key: Key{
-			Name: "compression.lz4.level", Type: Int, KafkaDefault: "9", InForce: true,
+			Name: "compression.lz4.level", Type: Int, KafkaDefault: "9",
 			Documentation: "The level for batches that compression.type=lz4 compresses again.",
 		},
 		valid: integers(32, "1 to 17", 1, 17), synonyms: "compression.lz4.level",
@@ -59,7 +60,7 @@ var keys = complete([]entry{
 	},
 	{
 		Key: Key{
-			Name: "compression.zstd.level", Type: Int, KafkaDefault: "3", InForce: true,
+			Name: "compression.zstd.level", Type: Int, KafkaDefault: "3",
 			Documentation: "The level for batches that compression.type=zstd compresses again.",
 		},
 		// The range of libzstd 1.5: ZSTD_minCLevel() to ZSTD_maxCLevel().

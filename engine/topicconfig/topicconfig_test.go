@@ -38,7 +38,7 @@ func TestKeys(t *testing.T) {
 // The keys in force are those the engine acts on.
 func TestInForce(t *testing.T) {
 	want := []string{
-		"compression.gzip.level", "compression.lz4.level", "compression.type", "compression.zstd.level",
+		"compression.type",
 		"flush.messages", "flush.ms", "index.interval.bytes", "max.message.bytes", "message.timestamp.type",
 		"min.insync.replicas", "segment.bytes", "segment.index.bytes", "segment.ms",
 	}
@@ -164,7 +164,7 @@ func TestParse(t *testing.T) {
 		*c = Config{
 			SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
 			MaxMessageBytes: 1<<20 + 12, TimestampType: CreateTime, FlushMessages: 1, FlushMs: math.MaxInt64,
-			MinInsyncReplicas: 1, CompressionType: Producer, GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3,
+			MinInsyncReplicas: 1, CompressionType: Producer,
 		}
 	})
 	f(m{"segment.bytes": "1048576"}, m{"segment.bytes": "2097152"}, func(c *Config) { c.SegmentBytes = 1 << 20 })
@@ -179,9 +179,7 @@ func TestParse(t *testing.T) {
 	f(m{"flush.ms": "0"}, nil, func(c *Config) { c.FlushMs = 0 })
 	f(m{"min.insync.replicas": "2"}, nil, func(c *Config) { c.MinInsyncReplicas = 2 })
 	f(m{"compression.type": "uncompressed"}, nil, func(c *Config) { c.CompressionType = Uncompressed })
-	f(m{"compression.type": "zstd", "compression.zstd.level": "-7"}, nil, func(c *Config) { c.CompressionType, c.ZstdLevel = Zstd, -7 })
-	f(m{"compression.type": "gzip", "compression.gzip.level": "1"}, nil, func(c *Config) { c.CompressionType, c.GzipLevel = Gzip, 1 })
-	f(m{"compression.type": "lz4", "compression.lz4.level": "1"}, nil, func(c *Config) { c.CompressionType, c.LZ4Level = LZ4, 1 })
+	f(m{"compression.type": "lz4"}, nil, func(c *Config) { c.CompressionType = LZ4 })
 	f(m{"retention.ms": "1", "cleanup.policy": "compact", "preallocate": "true"}, nil, func(*Config) {})
 	f(m{"min.compaction.lag.ms": "5", "max.compaction.lag.ms": "5"}, nil, func(*Config) {})
 }
