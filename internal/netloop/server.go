@@ -198,12 +198,14 @@ func (s *Server) accept() {
 		pause = 0
 		peer := peerOf(tcp)
 		if err := s.admit(tcp, peer); err != nil {
-			tcp.Close()
 			if errors.Is(err, ErrServerClosed) {
+				tcp.Close()
 				return
 			}
+			// Counted first: the peer, which sees the end, may ask.
 			s.refused.Add(1)
 			refused.add(peer.Remote, err)
+			tcp.Close()
 		}
 	}
 }
