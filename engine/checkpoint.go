@@ -7,25 +7,31 @@ import (
 	"time"
 )
 
-// runCheckpoints moves the recovery points once the start is over, so that what
-// was checked then need not be checked again, and every CheckpointInterval.
+// runCheckpoints moves the recovery points every CheckpointInterval.
 func (e *Engine) runCheckpoints() {
-	select {
-	case <-e.ready: // until then the points of the last process count
-	case <-e.stopBackground:
-		return
-	}
 	ticker := time.NewTicker(e.options.CheckpointInterval)
 	defer ticker.Stop()
-	for e.failure() == nil {
-		if _, err := e.checkpoint(false); err != nil {
-			e.options.Log.Warn("checkpoint was not written", "error", err)
-		}
+	for {
 		select {
 		case <-ticker.C:
 		case <-e.stopBackground:
 			return
 		}
+		select {
+		case <-e.ready: // until then the points of the last process count
+			e.tryCheckpoint()
+		default:
+		}
+	}
+}
+
+// tryCheckpoint is a checkpoint that nobody waits for.
+func (e *Engine) tryCheckpoint() {
+	if e.failure() != nil {
+		return
+	}
+	if _, err := e.checkpoint(false); err != nil {
+		e.options.Log.Warn("checkpoint was not written", "error", err)
 	}
 }
 

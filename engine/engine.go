@@ -218,6 +218,9 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 		p.start()
 		return nil
 	})
+	if len(partitions) > 0 && e.closing() == nil {
+		e.tryCheckpoint() // what was checked need not be checked again
+	}
 	close(e.ready)
 	if len(partitions) > 0 && e.closing() == nil {
 		e.options.Log.Info("partitions recovered", "count", len(partitions), "damaged", damaged.Load(),
@@ -225,8 +228,9 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 	}
 }
 
-// WaitReady returns nil when no partition is recovering any more, or ctx's error.
-// Single partitions may have failed; see Partition.State.
+// WaitReady returns nil when no partition is recovering any more and the recovery
+// points have moved, or ctx's error. Single partitions may have failed; see
+// Partition.State.
 func (e *Engine) WaitReady(ctx context.Context) error {
 	select {
 	case <-e.ready:
