@@ -18,7 +18,7 @@ import (
 // killed and started anew.
 func TestEmbed(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "embed")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	data := t.TempDir()

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		program = filepath.Join(dir, "rollway")
-		build := exec.Command("go", "build", "-o", program, "github.com/rollway/rollway/cmd/rollway")
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/rollway/rollway/cmd/rollway")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 			return 1
