@@ -123,8 +123,13 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 // recompressed returns the batches with those whose codec differs from target
 // decompressed and compressed anew. It returns its argument if there are none.
 func recompressed(batches []byte, target record.Codec, config *topicconfig.Config) ([]byte, error) {
+	if !holdsOther(batches, target) {
+		return batches, nil
+	}
+	// What a topic accepts bounds what a batch may inflate to, and so does what
+	// the broker is ready to hold of any one batch.
+	limit := int(min(max(config.MaxMessageBytes, 1<<20)*recompressFactor, maxInflated))
 	var out []byte
-	changed := false
 	for rest := batches; len(rest) > 0; {
 		b, after, err := record.Next(rest)
 		if err == nil {
@@ -135,21 +140,28 @@ func recompressed(batches []byte, target record.Codec, config *topicconfig.Confi
 		}
 		if b.Codec() == target {
 			out = append(out, b...)
-		} else {
-			changed = true
-			// What a topic accepts bounds what a batch may inflate to, as for
-			// any other batch that this broker has to open.
-			limit := int(max(config.MaxMessageBytes, 1<<20) * recompressFactor)
-			if out, err = record.Recompress(out, b, target, limit); err != nil {
-				return nil, err
-			}
+		} else if out, err = record.Recompress(out, b, target, limit); err != nil {
+			return nil, err
 		}
 		rest = after
 	}
-	if !changed {
-		return batches, nil
-	}
 	return out, nil
+}
+
+// holdsOther tells whether a batch has another codec than target. It looks at
+// headers only; what is wrong with a batch is for its check to say.
+func holdsOther(batches []byte, target record.Codec) bool {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			return false
+		}
+		if b.Codec() != target {
+			return true
+		}
+		batches = rest
+	}
+	return false
 }
 
 // recompressFactor bounds what a compressed batch may inflate to, as a multiple

@@ -318,3 +318,46 @@ func TestCompressionType(t *testing.T) {
 		t.Errorf("garbage to be recompressed: %v", r.Err)
 	}
 }
+
+// With compression.type set, batches of that codec stay the bytes that they are
+// and others are compressed anew, in one request.
+func TestRecompress(t *testing.T) {
+	build := func(codec record.Codec, value string) []byte {
+		var b record.Builder
+		b.Reset(record.BuilderOptions{Codec: codec})
+		if err := b.Append(1, nil, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := b.Build(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	e := openEngine(t, t.TempDir())
+	p := createTopic(t, e, "t", "compression.type", "lz4")
+	same := append(build(record.CodecLZ4, "a"), build(record.CodecLZ4, "b")...)
+	kept, err := recompressed(same, record.CodecLZ4, p.log.config())
+	if err != nil || &kept[0] != &same[0] {
+		t.Fatalf("batches of the codec were copied, or refused: %v", err)
+	}
+	mixed := append(build(record.CodecNone, "c"), build(record.CodecLZ4, "d")...)
+	mixed = append(mixed, build(record.CodecZstd, "e")...)
+	produce(t, p, same)
+	produce(t, p, mixed)
+	if got := values(t, p, 0, 1<<20); strings.Join(got, "") != "abcde" {
+		t.Fatalf("values %q", got)
+	}
+	s, err := p.Fetch(FetchRequest{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	stored, err := s.ReadAll(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if holdsOther(stored, record.CodecLZ4) {
+		t.Error("a batch of another codec was stored")
+	}
+}
