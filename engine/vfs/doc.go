@@ -6,8 +6,11 @@
 // one indirect call (2 ns) per system call (340 ns and more), not the fast
 // path.
 //
-// [OS] is the real file system. Nothing here is package-level: two engines, or
-// an engine and a test that injects faults, live side by side in one process.
+// [OS] is the real file system. [Mem] is a tree in memory whose files are memfds,
+// and which gives images of what a crash would leave of it ([Mem.CrashClone]).
+// [Failing] wraps either and has chosen calls fail. Nothing here is package-level:
+// two engines, or an engine and a test that injects faults, live side by side in
+// one process.
 //
 // Durability is the caller's: a name is durable after [FS.SyncDir] of its
 // parent, bytes after [File.Datasync] of the file that wrote them. A write-back

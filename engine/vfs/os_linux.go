@@ -3,7 +3,6 @@ package vfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -197,23 +196,11 @@ func fsTypeName(magic int64) string {
 	return fmt.Sprintf("%#x", uint64(magic))
 }
 
-// Lock implements FS with an open file description lock (F_OFD_SETLK, fcntl(2)).
-// It conflicts with the traditional record lock that a JVM takes through
-// FileChannel.tryLock, so a running Kafka and an engine exclude each other;
-// flock(2) would not.
+// Lock implements FS.
 func (d *OS) Lock(name string) (File, error) {
 	f, err := d.OpenFile(name, os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	err = unix.FcntlFlock(f.OS().Fd(), unix.F_OFD_SETLK, &lock)
-	if err == nil {
-		return f, nil
-	}
-	f.Close()
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, f.Name())
-	}
-	return nil, &fs.PathError{Op: "fcntl F_OFD_SETLK", Path: f.Name(), Err: err}
+	return locked(f)
 }
