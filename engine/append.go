@@ -76,12 +76,20 @@ func (p *Partition) Append(requests ...*AppendRequest) {
 	}
 	end := p.log.end()
 	p.mu.Unlock()
+	if err == nil {
+		p.engine.space.wrote()
+	} else if isNoSpace(err) && !isFinal(err) {
+		p.engine.space.foundFull(err)
+	}
 	p.appended(end)
 }
 
 // prepare does all of an append that needs no lock.
 func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error {
 	if err := p.usable(); err != nil {
+		return err
+	}
+	if err := p.engine.space.admit(); err != nil {
 		return err
 	}
 	if r.Acks == AcksAll && config.MinInsyncReplicas > 1 {

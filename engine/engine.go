@@ -31,6 +31,8 @@ type Engine struct {
 	meta     metaProperties
 	metadata MetadataStore
 	stats    counters
+	space    space
+	ballast  ballast
 
 	topics  atomic.Pointer[map[string]*Topic]
 	admin   sync.Mutex // one change of topics at a time
@@ -54,12 +56,14 @@ type Engine struct {
 type counters struct {
 	Commits atomic.Int64 // group commits
 	Syncs   atomic.Int64 // fdatasync of .log files
+	Refused atomic.Int64 // appends and topics
 }
 
 // Stats is a copy of the engine's counters.
 type Stats struct {
 	Commits int64 // group commits since Open
 	Syncs   int64 // fdatasync(2) of .log files in them
+	Refused int64 // appends and new partitions that were refused for want of space
 }
 
 // Open opens the data directory dir, making it if it is missing, and returns
@@ -104,10 +108,16 @@ func (e *Engine) open() (err error) {
 		}
 		return err
 	}
-	if e.meta, err = openMetaProperties(e.fs, e.options.NodeID); err != nil {
+	e.ballast.open(e)
+	e.space.open(e)
+	err = e.withBallast(func() (err error) {
+		e.meta, err = openMetaProperties(e.fs, e.options.NodeID)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if err := e.openMetadata(); err != nil {
+	if err := e.withBallast(e.openMetadata); err != nil {
 		return err
 	}
 	points, err := readOffsetCheckpoint(e.fs, recoveryPointFile)
@@ -124,7 +134,7 @@ func (e *Engine) open() (err error) {
 		points, clean = nil, false
 	}
 	e.points = points
-	if err := e.sweep(); err != nil {
+	if err := e.withBallast(e.sweep); err != nil {
 		return err
 	}
 	e.metaMu.Lock()
@@ -137,6 +147,9 @@ func (e *Engine) open() (err error) {
 	e.committing.Go(func() { e.committer.run(e.stopCommitter) })
 	e.background.Go(func() { e.recoverAll(points, clean) })
 	e.background.Go(e.runCheckpoints)
+	if e.space.floor > 0 || e.ballast.want > 0 {
+		e.background.Go(func() { e.space.run(e.stopBackground) })
+	}
 	return nil
 }
 
@@ -222,6 +235,7 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 		e.tryCheckpoint() // what was checked need not be checked again
 	}
 	close(e.ready)
+	e.space.signal() // there may be ballast to make
 	if len(partitions) > 0 && e.closing() == nil {
 		e.options.Log.Info("partitions recovered", "count", len(partitions), "damaged", damaged.Load(),
 			"clean", clean, "took", e.options.Now().Sub(start).Round(time.Millisecond))
@@ -240,6 +254,16 @@ func (e *Engine) WaitReady(ctx context.Context) error {
 	}
 }
 
+// isReady tells whether WaitReady would return at once.
+func (e *Engine) isReady() bool {
+	select {
+	case <-e.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // Path is the data directory.
 func (e *Engine) Path() string { return e.fs.Path() }
 
@@ -249,12 +273,9 @@ func (e *Engine) ClusterID() string { return e.meta.clusterID }
 // NodeID is Options.NodeID.
 func (e *Engine) NodeID() int32 { return e.options.NodeID }
 
-// Space reports the file system of the data directory.
-func (e *Engine) Space() (vfs.Space, error) { return e.fs.Space() }
-
-// Stats returns counters of group commits.
+// Stats returns the counters.
 func (e *Engine) Stats() Stats {
-	return Stats{Commits: e.stats.Commits.Load(), Syncs: e.stats.Syncs.Load()}
+	return Stats{Commits: e.stats.Commits.Load(), Syncs: e.stats.Syncs.Load(), Refused: e.stats.Refused.Load()}
 }
 
 // Failure returns the write-back error that stopped the directory, nil while it
@@ -340,14 +361,17 @@ func (e *Engine) closeCleanly() error {
 	if err := e.failure(); err != nil {
 		return fmt.Errorf("data directory %s was not closed cleanly, the next start recovers it: %w", e.fs.Path(), err)
 	}
-	whole, err := e.checkpoint(true)
-	if err != nil {
+	var whole bool
+	err := e.withBallast(func() (err error) {
+		whole, err = e.checkpoint(true)
+		return err
+	})
+	if err != nil || !whole {
 		return err
 	}
-	if !whole {
-		return nil
-	}
-	return writeFileAtomic(e.fs, ".", cleanShutdownFile, []byte(cleanShutdownContent))
+	return e.withBallast(func() error {
+		return writeFileAtomic(e.fs, ".", cleanShutdownFile, []byte(cleanShutdownContent))
+	})
 }
 
 // release gives back what open took.

@@ -21,10 +21,12 @@ import (
 // quiet keeps what engines log out of the tests' output.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// openEngine opens dir, waits until it is ready and closes it with the test.
+// openEngine opens dir, waits until it is ready and closes it with the test. It
+// has no floor and no ballast unless a change says so: what a test finds must
+// not depend on how full the disk is.
 func openEngine(t testing.TB, dir string, change ...func(*Options)) *Engine {
 	t.Helper()
-	options := Options{Log: quiet}
+	options := Options{Log: quiet, MinFreeBytes: -1, BallastBytes: -1}
 	for _, c := range change {
 		c(&options)
 	}

@@ -41,6 +41,16 @@ type Options struct {
 	// RecoveryParallelism is how many partitions are recovered at a time.
 	// Default 4, at least 1.
 	RecoveryParallelism int
+	// MinFreeBytes is the floor of available bytes on the file system: with
+	// less, appends and new partitions are refused with ErrNoSpace, while
+	// fetches, deletions and retention go on. Default DefaultMinFreeBytes;
+	// negative: there is no floor, and writes fail when the last byte is gone.
+	MinFreeBytes int64
+	// BallastBytes is the size of a file that is given up when a full file
+	// system keeps the engine from starting, recovering or deleting. It is made
+	// in the background, once there is a topic. Default 16 MiB, or a sixteenth
+	// of the file system if that is less; negative: none.
+	BallastBytes int64
 }
 
 // withDefaults returns o with its defaults filled in, or names the field that

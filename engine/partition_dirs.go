@@ -15,7 +15,7 @@ import (
 // exclusive, durably, or none of them.
 func (e *Engine) makePartitionDirs(topic string, id TopicID, first, end int32) error {
 	if err := e.forgetPoints(topic, first, end); err != nil {
-		return err
+		return forWantOfSpace(err)
 	}
 	var mu sync.Mutex
 	var made []string
@@ -39,7 +39,7 @@ func (e *Engine) makePartitionDirs(topic string, id TopicID, first, end int32) e
 	if err != nil {
 		e.removePartitionDirs(made)
 	}
-	return err
+	return forWantOfSpace(err)
 }
 
 func partitionDirNames(topic string, first, end int32) []string {
@@ -84,7 +84,7 @@ func (e *Engine) renameDeleted(t *TopicImage) ([]string, error) {
 	var dirs []string
 	for i := range t.Partitions {
 		from, to := partitionDirName(t.Name, i), deletedDirName(t.Name, i, t.ID)
-		if err := e.fs.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := e.withBallast(func() error { return e.fs.Rename(from, to) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		dirs = append(dirs, to)
@@ -186,7 +186,7 @@ func (e *Engine) sweep() error {
 // isRootFile tells the files that belong into a data directory: ours and Kafka's.
 func isRootFile(name string) bool {
 	switch strings.TrimSuffix(name, tempSuffix) {
-	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile,
+	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, ballastFile,
 		"replication-offset-checkpoint", "cleaner-offset-checkpoint", "bootstrap.checkpoint":
 		return true
 	}

@@ -85,7 +85,8 @@ func (e *Engine) Topics() map[string]*Topic { return *e.topics.Load() }
 // CreateTopic makes a topic and its directories; both are durable when it
 // returns. Errors: ErrInvalidTopicName, ErrTopicExists (also for a name that
 // differs from another only in "." and "_", as in Kafka), ErrInvalidPartitions,
-// topicconfig's, ErrStorageFailed.
+// topicconfig's, ErrNoSpace (nothing was made, try again later),
+// ErrStorageFailed.
 func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -97,6 +98,9 @@ func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 	}
 	if err := e.checkSpec(spec); err != nil {
 		return nil, err
+	}
+	if err := e.space.check(); err != nil {
+		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
 	}
 	id := NewTopicID()
 	if err := e.makePartitionDirs(spec.Name, id, 0, spec.Partitions); err != nil {
@@ -145,7 +149,8 @@ func (e *Engine) checkPartitionCount(more int32) error {
 }
 
 // AlterTopic changes configs and adds partitions. Errors: ErrUnknownTopic,
-// ErrInvalidPartitions, topicconfig's, ErrStorageFailed.
+// ErrInvalidPartitions, topicconfig's, ErrNoSpace (nothing was changed; configs
+// can be changed below the floor, too), ErrStorageFailed.
 func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -164,6 +169,9 @@ func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
 	if change.Partitions != 0 {
 		if err := e.checkGrowth(t, change.Partitions); err != nil {
 			return nil, err
+		}
+		if err := e.space.check(); err != nil {
+			return nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
 		}
 		if err := e.makePartitionDirs(name, t.ID(), now, change.Partitions); err != nil {
 			return nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
@@ -214,7 +222,8 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 // DeleteTopic removes a topic: from when it returns, no client sees it and no
 // restart brings it back. Its directories are renamed at once, so that the name
 // is free, and unlinked in the background; slices that are out stay valid.
-// Errors: ErrUnknownTopic, ErrStorageFailed.
+// Errors: ErrUnknownTopic, ErrStorageFailed; ErrNoSpace on a full file system
+// without ballast.
 func (e *Engine) DeleteTopic(name string) error {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -243,12 +252,16 @@ func (e *Engine) DeleteTopic(name string) error {
 func (e *Engine) commitMetadata(records ...MetadataRecord) error {
 	e.metaMu.Lock()
 	defer e.metaMu.Unlock()
-	image, err := e.metadata.Commit(e.metadata.Image().Version, records...)
+	var image *MetadataImage
+	err := e.withBallast(func() (err error) {
+		image, err = e.metadata.Commit(e.metadata.Image().Version, records...)
+		return err
+	})
 	if err != nil {
 		if isFinal(err) {
 			e.fail(err)
 		}
-		return err
+		return forWantOfSpace(err)
 	}
 	return e.reconcile(image)
 }

@@ -63,6 +63,7 @@ type serveOptions struct {
 
 	coalesceBelow, notSentLowat, sendBuffer, maxFrame byteSize
 	inFlight, receive, maxCredit                      byteSize
+	minFree, ballast                                  byteSize
 }
 
 func (p *program) newServe() *cobra.Command {
@@ -131,6 +132,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.Engine.CheckpointInterval, "checkpoint-interval", time.Minute, "how often recovery points move")
 	f.IntVar(&o.Engine.SyncParallelism, "sync-parallelism", 16, "files that one group commit syncs at a time")
 	f.IntVar(&o.Engine.RecoveryParallelism, "recovery-parallelism", 4, "partitions that are recovered at a time")
+	f.Var(&o.minFree, "min-free", "free space below which nothing is appended, while fetches and deletions go on; 0: 1GiB, or a twentieth of the file system if that is less; -1: none")
+	f.Var(&o.ballast, "ballast", "size of a file that is given up so that a full disk starts, recovers and deletes; 0: 16MiB, or a sixteenth of the file system if that is less; -1: none")
 	f.BoolVar(&o.exitOnFailure, "exit-on-storage-error", true, "exit with 1 when a write or sync fails and the data directory stops; otherwise go on serving what is visible")
 	f.DurationVar(&o.shutdownWithin, "shutdown-timeout", 10*time.Second, "how long connections may take to drain when the server stops")
 
@@ -157,6 +160,7 @@ func (o *serveOptions) complete(s *settings) error {
 	o.CoalesceBelow, o.NotSentLowat, o.SendBuffer = int(o.coalesceBelow), int(o.notSentLowat), int(o.sendBuffer)
 	o.MaxFrameBytes, o.InFlightBytes = int(o.maxFrame), int64(o.inFlight)
 	o.ReceiveBytes, o.MaxCredit = int64(o.receive), int64(o.maxCredit)
+	o.Engine.MinFreeBytes, o.Engine.BallastBytes = int64(o.minFree), int64(o.ballast)
 	o.Engine.TopicDefaults = s.topics
 	if _, err := topicconfig.Parse(nil, s.topics); err != nil {
 		return usagef("topic defaults: %v", err)
@@ -221,7 +225,7 @@ func (p *program) serve(ctx context.Context, o *serveOptions, s *settings) error
 	select {
 	case err := <-failed:
 		b.Close() // it has nothing new to say
-		return err
+		return fmt.Errorf("%w; nothing was acknowledged after it: look for the cause in the kernel's log (dmesg), mend the disk, and start the server again, which recovers the directory", err)
 	case <-ctx.Done():
 	}
 	log.Info("server stops", "cause", context.Cause(ctx))

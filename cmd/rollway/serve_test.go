@@ -365,7 +365,7 @@ func TestStorageError(t *testing.T) {
 	f := func(exits bool) {
 		t.Helper()
 		dir := t.TempDir()
-		p := startProcess(t, dir, fmt.Sprintf("--exit-on-storage-error=%t", exits))
+		p := startProcess(t, dir, fmt.Sprintf("--exit-on-storage-error=%t", exits), "--ballast=-1")
 		mustExecute(t, "", "topic", "create", "lines", "--addr", p.addr)
 		mustExecute(t, "one\n", "produce", "lines", "--addr", p.addr)
 		// Writes beyond this size fail with EFBIG (setrlimit(2)), for root too.
@@ -379,6 +379,7 @@ func TestStorageError(t *testing.T) {
 		}
 		p.await(t, "data directory has stopped")
 		if exits {
+			p.await(t, "file too large; nothing was acknowledged after it: look for the cause in the kernel's log")
 			if p.Wait(); p.ProcessState.ExitCode() != exitFailure {
 				t.Errorf("%v, want exit status 1", p.ProcessState)
 			}

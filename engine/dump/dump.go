@@ -144,7 +144,7 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.offsetIndex(f, size, base)
 	case KindTimeIndex:
 		return d.timeIndex(f, size, base)
-	case KindOther, KindLock:
+	case KindOther, KindLock, KindBallast:
 		return nil
 	}
 	content, err := readAll(f, size)
@@ -177,6 +177,7 @@ var kinds = map[string]Kind{
 	"rollway-metadata.log":             KindMetadataLog,
 	".kafka_cleanshutdown":             KindCleanShutdown,
 	".lock":                            KindLock,
+	"rollway-ballast":                  KindBallast,
 }
 
 // kindOf tells what a file is by its name, and the base offset that the name of

@@ -29,7 +29,8 @@ const (
 	KindMetadataLog    Kind = "metadata log"
 	KindCleanShutdown  Kind = "clean shutdown marker"
 	KindLock           Kind = "lock"
-	KindOther          Kind = "other" // not read
+	KindBallast        Kind = "ballast" // not read
+	KindOther          Kind = "other"   // not read
 )
 
 // Batch is one whole batch of a log. Its crc and counts are right.

@@ -65,6 +65,7 @@ func TestJudge(t *testing.T) {
 	}
 	f("full", func(f *Facts) { f.Data.Space.Available = 100 << 20 })
 	f("nearly full", func(f *Facts) { f.Data.Space.Available = 50 << 30 })
+	f("small and nearly full", func(f *Facts) { f.Data.Space.Total, f.Data.Space.Available = 10<<30, 600<<20 })
 	f("space unknown", func(f *Facts) { f.Data.Space = vfs.Space{Type: "ext4"} })
 	f("few files", func(f *Facts) { f.OpenFiles = 1024 })
 	f("some files", func(f *Facts) { f.OpenFiles = 4096 })

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/rollway/rollway/engine"
 )
 
 const (
@@ -104,6 +106,8 @@ func judgeFree(d Data) Finding {
 	switch {
 	case total == 0:
 		f.Status, f.Found, f.Remedy = Warn, "unknown", "look at the data directory above"
+	case free < engine.DefaultMinFreeBytes(total):
+		f.Status, f.Remedy = Fail, fmt.Sprintf("nothing is appended below %s, unless --min-free says otherwise: make room", size(engine.DefaultMinFreeBytes(total)))
 	case free < leastFreeBytes:
 		f.Status, f.Remedy = Warn, "that is less than one segment of the default size: make room, or set segment.bytes lower"
 	case free < total/10:
