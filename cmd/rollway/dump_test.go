@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
@@ -96,6 +97,59 @@ func TestDump(t *testing.T) {
 	tr.run("", "dump", filepath.Join(dir, "orders-0"))
 	tr.run("", "dump", log, "--json")
 	tr.check("dump")
+}
+
+// What check prints of a whole directory and of damage, as text and as JSON, and
+// what it refuses.
+func TestCheck(t *testing.T) {
+	dir := dumpDir(t)
+	tr := &transcript{t: t}
+	tr.mask(regexp.QuoteMeta(filepath.Dir(dir)), "DIR")
+	tr.mask(`topic id [A-Za-z0-9_-]{22}`, "topic id "+idMask)
+	tr.mask(`checked in [^;]*;`, "checked in TIME;")
+	tr.run("", "check", dir)
+	tr.run("", "check", dir, "--json")
+
+	log := filepath.Join(dir, "orders-0", "00000000000000000000.log")
+	content, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[70] ^= 1
+	if err := os.WriteFile(log, append(content, "garbage"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "orders-0", "leader-epoch-checkpoint"), []byte("0\n1\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "orders-1", "partition.metadata")); err != nil {
+		t.Fatal(err)
+	}
+	tr.run("", "check", dir)
+	tr.run("", "check", dir, "--json")
+	tr.run("", "check", filepath.Join(dir, "orders-0"))
+	tr.run("", "check", filepath.Join(dir, "missing"))
+	tr.run("", "check", dir, "--width", "0")
+	tr.check("check")
+}
+
+// The progress line of check.
+func TestCheckProgress(t *testing.T) {
+	for _, c := range []struct {
+		done, total int64
+		want        string
+	}{
+		{0, 0, "100% of 0 B checked, 0 B/s"},
+		{512 << 20, 2 << 30, " 25% of 2.0 GiB checked, 256.0 MiB/s"},
+		{3 << 30, 2 << 30, "100% of 2.0 GiB checked, 1.5 GiB/s"}, // it has grown
+	} {
+		if got := checkProgress(c.done, c.total, 2*time.Second); got != c.want {
+			t.Errorf("%d of %d: %q, want %q", c.done, c.total, got, c.want)
+		}
+	}
 }
 
 // What doctor prints, and that a failed check is its exit code.

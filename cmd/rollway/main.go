@@ -1,9 +1,9 @@
 // Command rollway is the server and its tools: see rollway help.
 //
 // It turns flags, environment and a properties file into the options of
-// packages broker, wire/client, engine/dump and internal/doctor, and their
-// answers into text. A file is a command or what several of them share; run is
-// the whole program as a function, which is what the tests call.
+// packages broker, wire/client, engine/dump, engine/verify and internal/doctor,
+// and their answers into text. A file is a command or what several of them
+// share; run is the whole program as a function, which is what the tests call.
 package main
 
 import (

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress shows on a terminal how far produce has come: one line that is
+// progress shows on a terminal how far a command has come: one line that is
 // written over, at most five times a second. Elsewhere it shows nothing. It may
 // be used concurrently.
 type progress struct {
@@ -33,6 +33,11 @@ func newProgress(stderr io.Writer) *progress {
 
 // update shows what was sent so far, if it is time to.
 func (p *progress) update(records, bytes int64) {
+	p.updateLine(func(took time.Duration) string { return progressLine(records, bytes, took) })
+}
+
+// updateLine shows a line, if it is time to; took is since the beginning.
+func (p *progress) updateLine(line func(took time.Duration) string) {
 	if p.w == nil {
 		return
 	}
@@ -43,7 +48,7 @@ func (p *progress) update(records, bytes int64) {
 		return
 	}
 	p.shown = now
-	p.show(progressLine(records, bytes, now.Sub(p.start)))
+	p.show(line(now.Sub(p.start)))
 }
 
 // end leaves a last line.
@@ -56,6 +61,19 @@ func (p *progress) end(records, bytes int64) {
 	p.ended = true
 	p.show(progressLine(records, bytes, time.Since(p.start)))
 	fmt.Fprintln(p.w)
+}
+
+// clear removes the line, so that something else can be printed there.
+func (p *progress) clear() {
+	if p.w == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.width > 0 {
+		p.show("")
+		fmt.Fprint(p.w, "\r")
+	}
 }
 
 // +checklocks:p.mu

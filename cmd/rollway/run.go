@@ -74,6 +74,7 @@ func (p *program) newRoot() *cobra.Command {
 		p.newConsume(),
 		p.newOffsets(),
 		p.newDump(),
+		p.newCheck(),
 		p.newDoctor(),
 		p.newVersion(),
 		newExitCodesTopic(),

@@ -52,6 +52,15 @@ func Path(name string, options Options, emit func(Item) error) (problems int, er
 	return d.problems, err
 }
 
+// Contents reads the open file f as Path reads a file of that name (its last
+// element), and calls emit for each Item. It returns how many of them were
+// Problems, and emit's error, which ends the reading. f stays the caller's.
+func Contents(f vfs.File, name string, options Options, emit func(Item) error) (problems int, err error) {
+	d := &dumper{options: options, emit: emit}
+	err = d.file(name, f)
+	return d.problems, err
+}
+
 // dumper is one call of Path.
 type dumper struct {
 	fs       *vfs.OS
@@ -99,7 +108,7 @@ func (d *dumper) directory(dir string, depth int) error {
 // subdirectory is directory, but one that cannot be listed costs only itself.
 func (d *dumper) subdirectory(dir string, depth int) error {
 	if _, err := d.fs.ReadDir(dir); err != nil {
-		return d.unreadable(dir, err)
+		return d.unreadable(d.full(dir), err)
 	}
 	return d.directory(dir, depth)
 }
@@ -112,14 +121,14 @@ func (d *dumper) named(name string) error {
 		return nil
 	}
 	if err != nil {
-		return d.unreadable(name, err)
+		return d.unreadable(d.full(name), err)
 	}
 	defer f.Close()
 	return d.file(path.Base(name), f)
 }
 
-func (d *dumper) unreadable(name string, cause error) error {
-	if err := d.emit(File{Path: d.full(name), Kind: KindOther}); err != nil {
+func (d *dumper) unreadable(file string, cause error) error {
+	if err := d.emit(File{Path: file, Kind: KindOther}); err != nil {
 		return err
 	}
 	return d.problem(-1, "%v", cause)
@@ -131,7 +140,7 @@ func (d *dumper) full(name string) string { return filepath.Join(d.fs.Path(), na
 func (d *dumper) file(name string, f vfs.File) error {
 	size, err := f.Size()
 	if err != nil {
-		return d.unreadable(name, err)
+		return d.unreadable(f.Name(), err)
 	}
 	kind, base := kindOf(name)
 	if err := d.emit(File{Path: f.Name(), Kind: kind, Size: size}); err != nil {
@@ -178,6 +187,12 @@ var kinds = map[string]Kind{
 	".kafka_cleanshutdown":             KindCleanShutdown,
 	".lock":                            KindLock,
 	"rollway-ballast":                  KindBallast,
+}
+
+// KindOf tells what a file is by its name, without directories.
+func KindOf(name string) Kind {
+	kind, _ := kindOf(name)
+	return kind
 }
 
 // kindOf tells what a file is by its name, and the base offset that the name of

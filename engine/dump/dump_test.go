@@ -153,6 +153,48 @@ func TestLog(t *testing.T) {
 		fmt.Sprintf("problem %d: leader epoch -1...", na+nb+len(c)+len(garbage)))
 }
 
+// A length that reaches over whole batches does not hide them: it is believed
+// only where nothing whole fills its end. A batch inside a record is none.
+func TestDamagedLength(t *testing.T) {
+	a := batch(t, 42, 1, record.CodecNone, 1)
+	b := batch(t, 43, 1, record.CodecNone, 1)
+	c := batch(t, 44, 1, record.CodecNone, 1)
+	long := slices.Clone(a)
+	binary.BigEndian.PutUint32(long[8:], uint32(len(a)+len(b)-record.Overhead))
+	want(t, lines(t, write(t, segmentName, long, b, c), Options{}),
+		"problem 0: crc ...",
+		fmt.Sprintf("batch %d: 43..43", len(a)), fmt.Sprintf("batch %d: 44..44", len(a)+len(b)))
+	want(t, lines(t, write(t, segmentName, long, b), Options{}), "problem 0: crc ...", fmt.Sprintf("batch %d: 43..43", len(a)))
+
+	var builder record.Builder
+	builder.Reset(record.BuilderOptions{BaseOffset: 42})
+	if err := builder.Append(1, nil, slices.Concat(b, b)); err != nil {
+		t.Fatal(err)
+	}
+	outer, err := builder.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer[30] ^= 1
+	want(t, lines(t, write(t, segmentName, outer, b), Options{}), "problem 0: crc ...", fmt.Sprintf("batch %d: 43..43", len(outer)))
+}
+
+// One wrong base offset is one problem: what follows is held against what the
+// batch should have had. So is a gap.
+func TestWrongBaseOffset(t *testing.T) {
+	a := batch(t, 42, 1, record.CodecNone, 2)
+	b := batch(t, 44, 1, record.CodecNone, 3)
+	c := batch(t, 47, 1, record.CodecNone, 1)
+	for _, base := range []record.Offset{1, 45, 1 << 40} {
+		wrong := slices.Clone(b)
+		record.Batch(wrong).SetBaseOffset(base)
+		want(t, lines(t, write(t, segmentName, a, wrong, c, batch(t, 48, 1, record.CodecNone, 1)), Options{}),
+			"batch 0: 42..43", fmt.Sprintf("batch %d: %d..%d", len(a), base, base+2),
+			fmt.Sprintf("problem %d: base offset %d, want 44 (the previous batch ends at 43)", len(a), base),
+			fmt.Sprintf("batch %d: 47..47", len(a)+len(b)), "batch ...")
+	}
+}
+
 // A log that grows while it is read ends where it ended at first, without a problem.
 func TestLogGrows(t *testing.T) {
 	a, b := batch(t, 42, 1, record.CodecNone, 1), batch(t, 43, 1, record.CodecNone, 1)

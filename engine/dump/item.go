@@ -109,6 +109,9 @@ type Problem struct {
 	Position int64  `json:"position"`       // byte where it begins, -1: the file as a whole
 	Line     int    `json:"line,omitempty"` // of a text file, from 1
 	Text     string `json:"text"`           // what was found and what was wanted
+	// Torn: nothing whole follows in a file that is appended to, so that this may
+	// be its end as a crash left it.
+	Torn bool `json:"torn,omitempty"`
 }
 
 func (File) item()            {}

@@ -61,7 +61,9 @@ func (d *dumper) badFrame(content []byte, at, next int, wrong error) error {
 	if next < len(content) {
 		return d.problem(int64(at), "%v; %d bytes skipped to the next whole commit", wrong, next-at)
 	}
-	return d.problem(int64(at), "%v; no whole commit in the last %d bytes: an unfinished commit, which the next start cuts off", wrong, next-at)
+	d.problems++
+	text := fmt.Sprintf("%v; no whole commit in the last %d bytes: an unfinished commit, which the next start cuts off", wrong, next-at)
+	return d.emit(Problem{Position: int64(at), Text: text, Torn: true})
 }
 
 // metadataHeader checks the header and returns its snapshot field.

@@ -152,10 +152,18 @@ func TestLockExcludes(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
+	if locked, err := d.Locked(".lock"); !locked || err != nil {
+		t.Fatalf("Locked while held: %v, %v", locked, err)
+	}
 	if got := other(); got != "locked locked" {
 		t.Fatalf("while held, another process saw %q", got)
 	}
 	held.Close()
+	for _, name := range []string{".lock", "missing"} {
+		if locked, err := d.Locked(name); locked || err != nil {
+			t.Fatalf("Locked(%s) after release: %v, %v", name, locked, err)
+		}
+	}
 	if got := other(); got != "free free" {
 		t.Fatalf("after release, another process saw %q", got)
 	}
@@ -183,4 +191,31 @@ func lockFromAnotherProcess(dir string) {
 	_, err = d.Lock(".lock")
 	os.Stdout.WriteString(posix + " " + say(err) + "\n")
 	os.Exit(0)
+}
+
+// ReadUncached returns what ReadAt does, at any position and length, also past
+// the end and where the file system cannot leave the page cache alone.
+func TestReadUncached(t *testing.T) {
+	d := openTemp(t)
+	f, err := d.OpenFile("x", os.O_CREATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	content := bytes.Repeat([]byte("0123456789"), 2000)
+	if _, err := f.WriteAt(0, bytes.Clone(content)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ at, length int }{{0, 20_000}, {1, 4096}, {4095, 2}, {19_990, 10}, {19_990, 11}, {20_000, 1}, {5, 0}} {
+		got, want := make([]byte, c.length), make([]byte, c.length)
+		n, err := ReadUncached(f, got, int64(c.at))
+		wantN, wantErr := f.ReadAt(want, int64(c.at))
+		if n != wantN || err != wantErr || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes at %d: %d, %v, want %d, %v", c.length, c.at, n, err, wantN, wantErr)
+		}
+	}
+	f.Close()
+	if _, err := ReadUncached(f, make([]byte, 1), 0); err == nil {
+		t.Error("read of a closed file")
+	}
 }

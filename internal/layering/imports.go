@@ -30,8 +30,9 @@ var public = []string{"engine", "engine/...", "iouring", "zerocopy", "wire", "wi
 var outsiders = []string{"examples/...", "tools/..."}
 
 // sideways lists the imports within one layer that are allowed: the bench
-// command of the program runs the generator of the lab.
-var sideways = map[string]string{"cmd/rollway": "perf/..."}
+// command of the program runs the generator of the lab, and the check of a data
+// directory reads its files with the decoders of dump.
+var sideways = map[string]string{"cmd/rollway": "perf/...", "engine/verify": "engine/dump"}
 
 // CheckImports returns an error for each import that the package at pkg, a
 // path below Module, may not have, and one if pkg is in no layer. Imports are
