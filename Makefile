@@ -9,11 +9,13 @@ FUZZTIME ?= 10s
 # How often `make crash` kills the server, and the seed that replays a run.
 KILLS    ?= 200
 SEED     ?=
+# How much `make faults` tries: crash states of the engine in memory.
+BUDGET   ?= 100000
 
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash bench golden
+.PHONY: help run build needs test check race fuzz crash faults bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,9 @@ fuzz: ## run every fuzz target for FUZZTIME each
 
 crash: ## kill the server KILLS times and look for lost records; SEED replays a run
 	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 30m
+
+faults: ## open the engine on BUDGET images of crashes and look for lost records; SEED replays a run
+	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_CRASH_SEED=$(SEED) go test ./engine -run '^TestCrashStates' -v -count=1 -timeout 60m
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

@@ -29,7 +29,7 @@ func (c call) is(op, suffix string) bool { return c.op == op && strings.HasSuffi
 // isLog tells that the call is op on a segment, not on the metadata log.
 func (c call) isLog(op string) bool { return c.is(op, ".log") && strings.Contains(c.name, "/") }
 
-// tracedFS is a real directory that records its calls, knows which bytes would
+// tracedFS is a file system that records its calls, knows which bytes would
 // survive a power cut, and fails on demand.
 type tracedFS struct {
 	vfs.FS
@@ -53,6 +53,11 @@ func traceDir(t testing.TB, dir string) *tracedFS {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { under.Close() })
+	return traceFS(under)
+}
+
+// traceFS is traceDir for any file system.
+func traceFS(under vfs.FS) *tracedFS {
 	return &tracedFS{
 		FS: under, open: map[string]int{},
 		size: map[string]int64{}, synced: map[string]int64{}, named: map[string]bool{},
