@@ -32,13 +32,18 @@ type AppendRequest struct {
 	// the append may be acknowledged when the high watermark has reached it.
 	BaseOffset Offset
 	NextOffset Offset
+	// Duplicate says that an idempotent producer has sent batches again that
+	// are in the log: nothing was appended, and the offsets are those that they
+	// have there.
+	Duplicate bool
 	// LogAppendTime is the broker's timestamp in ms, -1 unless the topic's
 	// message.timestamp.type is LogAppendTime.
 	LogAppendTime int64
 	// Err is why nothing was appended, or nil.
 	Err error
 
-	sums batchSums
+	sums     batchSums
+	producer producedBy
 }
 
 // batchSums is what an append needs to know of its batches together.
@@ -53,8 +58,10 @@ type batchSums struct {
 // see Await for when an append may be acknowledged. It may be called
 // concurrently; requests of one call stay in order.
 //
+// A batch with a producer id is judged by its epoch and sequence; see admit.
+//
 // Errors, in each request: record.ErrCorrupt, record.ErrInvalid,
-// ErrMessageTooLarge, ErrNotEnoughReplicas, ErrNotReady, ErrUnknownTopic after
+// ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrMessageTooLarge, ErrNotEnoughReplicas, ErrNotReady, ErrUnknownTopic after
 // a deletion, ErrNoSpace (nothing was appended, try again later),
 // ErrStorageFailed (the directory has stopped; whether the batches survive a
 // restart is unknown), *CorruptionError if the partition is damaged.
@@ -105,11 +112,14 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 		}
 		r.Batches = batches
 	}
-	r.sums = batchSums{newest: noTimestamp}
+	r.sums, r.producer, r.Duplicate = batchSums{newest: noTimestamp}, producedBy{id: -1}, false
 	for rest := r.Batches; len(rest) > 0; {
 		b, after, err := record.Next(rest)
 		if err == nil {
 			err = b.VerifyProduced()
+		}
+		if err == nil {
+			err = r.producer.include(b, r.sums.records == 0)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: batch at byte %d of the request: %w", p, len(r.Batches)-len(rest), err)
@@ -214,6 +224,15 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 		if r.Err != nil {
 			continue
 		}
+		if r.producer.id >= 0 {
+			v := p.admit(r, requests[:n], nowMs, config)
+			if v == answered {
+				continue
+			}
+			if v == deferred {
+				break
+			}
+		}
 		in := incoming{bytes: r.sums.bytes, last: next + Offset(r.sums.records) - 1, newest: r.sums.newest, nowMs: nowMs}
 		if config.TimestampType == topicconfig.LogAppendTime {
 			in.newest = p.appendTime(nowMs)
@@ -240,6 +259,7 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 	if err != nil {
 		return 0, err
 	}
+	p.noteProducers(requests[:n], nowMs)
 	return n, nil
 }
 

@@ -42,7 +42,7 @@ func (e *Engine) tryCheckpoint() {
 func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 	e.checkpointMu.Lock()
 	defer e.checkpointMu.Unlock()
-	points := offsetCheckpoint{}
+	points, snapshots := offsetCheckpoint{}, offsetCheckpoint{}
 	whole = true
 	changed := final
 	for _, t := range e.Topics() {
@@ -67,7 +67,11 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 				whole = false
 			}
 			points[partitionKey{p.topic, p.index}] = point
+			p.listSnapshot(snapshots, e.snapshotList)
 		}
+	}
+	if err := e.writeSnapshotList(snapshots); err != nil {
+		return false, err
 	}
 	if !changed {
 		return whole, nil
@@ -132,6 +136,9 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 			err = s.syncIndexes()
 		}
 		s.Release()
+	}
+	if err == nil {
+		err = p.snapshotProducers()
 	}
 	if err != nil || len(segments) == 0 {
 		return false, err

@@ -50,6 +50,8 @@ type Engine struct {
 	committing     sync.WaitGroup
 	checkpointMu   sync.Mutex
 	points         offsetCheckpoint // what the recovery point file says; immutable; under checkpointMu
+	snapshotList   offsetCheckpoint // what producerSnapshotsFile says; immutable; under checkpointMu
+	startSnapshots offsetCheckpoint // what it said at Open; nil if it could not be read
 }
 
 // counters count since Open.
@@ -125,6 +127,10 @@ func (e *Engine) open() (err error) {
 	if err != nil && !badPoints {
 		return err
 	}
+	if e.startSnapshots, err = e.readSnapshotList(); err != nil {
+		return err
+	}
+	e.snapshotList = e.startSnapshots
 	clean, err := e.takeCleanShutdown()
 	if err != nil {
 		return err

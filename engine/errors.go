@@ -52,6 +52,15 @@ var (
 	// ErrNotEnoughReplicas means that min.insync.replicas asks for more than
 	// one node has.
 	ErrNotEnoughReplicas = errors.New("engine: not enough in-sync replicas")
+	// ErrOutOfOrderSequence means that an idempotent producer's batch does not
+	// follow the last one that the partition knows of it. Nothing was appended.
+	ErrOutOfOrderSequence = errors.New("engine: out of order sequence")
+	// ErrInvalidProducerEpoch means that a newer epoch of the same producer id
+	// is known: whoever uses the old one is fenced off.
+	ErrInvalidProducerEpoch = errors.New("engine: invalid producer epoch")
+	// ErrUnknownProducerID means that this directory never gave that producer
+	// id.
+	ErrUnknownProducerID = errors.New("engine: unknown producer id")
 	// ErrNoSpace means that the file system was full: nothing was appended.
 	// Try again when there is room.
 	ErrNoSpace = errors.New("engine: no space left")

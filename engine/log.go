@@ -21,6 +21,9 @@ type Log struct {
 	fs     vfs.FS
 	dir    string
 	logger *slog.Logger
+	// rolled is told the base of a new segment before anything is appended to
+	// it; its error keeps the segment from being made.
+	rolled func(base Offset) error
 
 	settings atomic.Pointer[topicconfig.Config]
 	segments atomic.Pointer[[]*Segment] // immutable, rising; the last is active
@@ -122,6 +125,9 @@ func (l *Log) roll(nowMs int64) (*Segment, error) {
 	s := l.active()
 	if err == nil && s != nil {
 		err = l.indexesWritten(s, s.persistIndexes())
+	}
+	if err == nil {
+		err = l.rolled(fresh.base)
 	}
 	if err != nil {
 		fresh.Release()

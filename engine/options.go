@@ -35,6 +35,14 @@ type Options struct {
 	// CheckpointInterval is how often indexes are synced and recovery points
 	// move. Default one minute.
 	CheckpointInterval time.Duration
+	// ProducerIDExpiration is for how long a partition remembers an idempotent
+	// producer after its last append (producer.id.expiration.ms). Default 24
+	// hours, at least 1 ms.
+	ProducerIDExpiration time.Duration
+	// MaxProducers is how many idempotent producers a partition remembers, 200
+	// bytes each; those that have been silent for longest are forgotten first.
+	// Default 10,000, at least 1.
+	MaxProducers int
 	// SyncParallelism is how many files one group commit syncs at a time.
 	// Default 16, at least 1.
 	SyncParallelism int
@@ -65,6 +73,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.DefaultPartitions, 1)
 	setDefault(&o.MaxPartitions, 20_000)
 	setDefault(&o.CheckpointInterval, time.Minute)
+	setDefault(&o.ProducerIDExpiration, 24*time.Hour)
+	setDefault(&o.MaxProducers, 10_000)
 	setDefault(&o.SyncParallelism, 16)
 	setDefault(&o.RecoveryParallelism, 4)
 	for _, field := range []struct {
@@ -76,6 +86,8 @@ func (o Options) withDefaults() (Options, error) {
 		{"DefaultPartitions", int64(o.DefaultPartitions), 1},
 		{"MaxPartitions", int64(o.MaxPartitions), 1},
 		{"CheckpointInterval", int64(o.CheckpointInterval), 1},
+		{"ProducerIDExpiration", int64(o.ProducerIDExpiration), int64(time.Millisecond)},
+		{"MaxProducers", int64(o.MaxProducers), 1},
 		{"SyncParallelism", int64(o.SyncParallelism), 1},
 		{"RecoveryParallelism", int64(o.RecoveryParallelism), 1},
 	} {

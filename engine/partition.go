@@ -62,11 +62,19 @@ type Partition struct {
 	lastAppendMs  int64
 	group         [][]byte
 	recoveryPoint Offset // all below is durable, indexes included
+
+	producers        *producerTable // nil while no producer is idempotent
+	producersBounded bool           // it was logged that some are forgotten
+
+	snapshotMu sync.Mutex // held while a snapshot is written; may be taken under mu
+	snapshots  producerSnapshots
 }
 
 func newPartition(e *Engine, topic *TopicImage, index int32, config *topicconfig.Config) *Partition {
 	p := &Partition{engine: e, topic: topic.Name, id: topic.ID, index: index, dir: partitionDirName(topic.Name, index)}
 	p.log = &Log{fs: e.fs, dir: p.dir, logger: e.options.Log}
+	p.log.rolled = p.rolled
+	p.snapshots.newest = noSnapshot
 	p.log.settings.Store(config)
 	p.log.segments.Store(new([]*Segment))
 	p.marks.Store(new(offsetMarks))
@@ -233,6 +241,7 @@ func (p *Partition) stop(state PartitionState, why error) {
 		p.log.close()
 	}
 	p.mu.Unlock()
+	p.awaitSnapshot() // its directory may be renamed next
 	p.waiters.wake(maxOffset)
 }
 

@@ -17,6 +17,9 @@ func (e *Engine) makePartitionDirs(topic string, id TopicID, first, end int32) e
 	if err := e.forgetPoints(topic, first, end); err != nil {
 		return forWantOfSpace(err)
 	}
+	if err := e.forgetSnapshots(topic, first, end); err != nil {
+		return forWantOfSpace(err)
+	}
 	var mu sync.Mutex
 	var made []string
 	err := forEach(partitionDirNames(topic, first, end), e.options.SyncParallelism, func(dir string) error {
@@ -186,7 +189,7 @@ func (e *Engine) sweep() error {
 // isRootFile tells the files that belong into a data directory: ours and Kafka's.
 func isRootFile(name string) bool {
 	switch strings.TrimSuffix(name, tempSuffix) {
-	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, ballastFile,
+	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, producerSnapshotsFile, ballastFile,
 		"replication-offset-checkpoint", "cleaner-offset-checkpoint", "bootstrap.checkpoint":
 		return true
 	}

@@ -56,6 +56,9 @@ func (p *Partition) recover(f found) error {
 	if err := p.recoverEpochs(clean); err != nil {
 		return err
 	}
+	if err := p.recoverProducers(f.recoveryPoint); err != nil {
+		return err
+	}
 	p.lastAppendMs = p.newestAppendTime()
 	end := p.log.end()
 	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
@@ -104,7 +107,7 @@ func (p *Partition) findSegments() ([]*Segment, error) {
 	for _, entry := range entries {
 		base, kind := parseSegmentFileName(entry.Name())
 		if kind != ".log" {
-			if kind == "" && !isPartitionFile(entry.Name()) {
+			if !p.foundSnapshot(entry.Name()) && kind == "" && !isPartitionFile(entry.Name()) {
 				p.log.warn("unknown file is ignored", "file", path.Join(p.dir, entry.Name()))
 			}
 			continue
@@ -273,6 +276,7 @@ func (p *Partition) recoverSegment(s *Segment, point Offset) (torn, err error) {
 			return err, nil
 		}
 		p.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+		p.snapshots.behind = p.snapshots.behind || b.ProducerID() >= 0
 		s.note(b)
 	}
 }
