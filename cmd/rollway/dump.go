@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -93,6 +94,8 @@ func printItem(w io.Writer, item dump.Item, maxBytes int) (err error) {
 		_, err = fmt.Fprintf(w, "  %s-%d: offset %d\n", i.Topic, i.Partition, i.Offset)
 	case dump.EpochEntry:
 		_, err = fmt.Fprintf(w, "  epoch %d: from offset %d\n", i.Epoch, i.Start)
+	case dump.Producer:
+		err = printProducer(w, i)
 	case dump.Property:
 		_, err = fmt.Fprintf(w, "  %s=%s\n", i.Key, i.Value)
 	case dump.Commit:
@@ -100,6 +103,27 @@ func printItem(w io.Writer, item dump.Item, maxBytes int) (err error) {
 	case dump.Problem:
 		_, err = fmt.Fprintf(w, "  PROBLEM%s: %s\n", problemPlace(i), i.Text)
 	}
+	return err
+}
+
+func printProducer(w io.Writer, p dump.Producer) error {
+	text := fmt.Sprintf("producer %d epoch %d", p.ID, p.Epoch)
+	if p.Last.LastOffset < 0 {
+		text += ": no batch"
+	} else {
+		text += ":"
+		for _, b := range append(p.Earlier[:len(p.Earlier):len(p.Earlier)], p.Last) {
+			text += fmt.Sprintf(" offsets %d..%d sequence %d,", b.LastOffset-record.Offset(b.OffsetDelta), b.LastOffset, (b.LastSequence-b.OffsetDelta)&math.MaxInt32)
+		}
+		text = strings.TrimSuffix(text, ",")
+	}
+	if p.CoordinatorEpoch >= 0 {
+		text += fmt.Sprintf(", coordinator epoch %d", p.CoordinatorEpoch)
+	}
+	if p.CurrentTxnFirstOffset >= 0 {
+		text += fmt.Sprintf(", transaction since offset %d", p.CurrentTxnFirstOffset)
+	}
+	_, err := fmt.Fprintf(w, "  %s\n", text)
 	return err
 }
 
@@ -267,6 +291,8 @@ func printItemJSON(w io.Writer, item dump.Item, maxBytes int) error {
 		kind = "checkpoint entry"
 	case dump.EpochEntry:
 		kind = "epoch entry"
+	case dump.Producer:
+		kind = "producer"
 	case dump.Property:
 		kind = "property"
 	case dump.Commit:

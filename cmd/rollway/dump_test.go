@@ -77,6 +77,7 @@ func TestDump(t *testing.T) {
 	tr.mask(regexp.QuoteMeta(filepath.Dir(dir)), "DIR")
 	tr.mask(`(id |id=|"topic_id":"|"value":")[A-Za-z0-9_-]{22}\b`, "${1}"+idMask)
 	tr.mask(`(id |id=|"topic_id":"|"value":")[A-Za-z0-9_-]{21}-`, "${1}"+idMask)
+	tr.mask(`"appended":\d+`, `"appended":NOW`)
 
 	tr.run("", "dump", dir, "--records")
 	tr.run("", "dump", dir, "--records", "--json")

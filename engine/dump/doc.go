@@ -7,7 +7,7 @@
 //
 // Path reads a file or a directory and hands an Item at a time to the caller:
 // File begins a file, what follows belongs to it; Batch, Record, OffsetEntry,
-// TimeEntry, CheckpointEntry, EpochEntry, Property and Commit are contents;
+// TimeEntry, CheckpointEntry, EpochEntry, Producer, Property and Commit are contents;
 // Problem is a place that is not what the format says.
 //
 // # Invariants

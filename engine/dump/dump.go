@@ -165,6 +165,10 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.offsetCheckpoint(content)
 	case KindLeaderEpochs:
 		return d.leaderEpochs(content)
+	case KindSnapshotList:
+		return d.offsetCheckpoint(content)
+	case KindProducers:
+		return d.producerSnapshot(content, base)
 	case KindMetaProperties:
 		return d.metaProperties(content)
 	case KindPartition:
@@ -181,6 +185,7 @@ var kinds = map[string]Kind{
 	"recovery-point-offset-checkpoint": KindRecoveryPoints,
 	"log-start-offset-checkpoint":      KindLogStarts,
 	"leader-epoch-checkpoint":          KindLeaderEpochs,
+	"rollway-producer-snapshots":       KindSnapshotList,
 	"meta.properties":                  KindMetaProperties,
 	"partition.metadata":               KindPartition,
 	"rollway-metadata.log":             KindMetadataLog,
@@ -212,6 +217,8 @@ func kindOf(name string) (Kind, record.Offset) {
 		return KindTimeIndex, base
 	case strings.HasSuffix(suffix, "index") && !strings.HasSuffix(suffix, "txnindex"):
 		return KindOffsetIndex, base
+	case suffix == "snapshot" || strings.HasSuffix(suffix, ".snapshot"):
+		return KindProducers, base
 	case suffix == "log" || strings.HasSuffix(suffix, ".log"):
 		return KindLog, base
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -331,6 +332,51 @@ func TestMetadataLog(t *testing.T) {
 	f([][]byte{header[:10]}, "problem 0: 10 bytes, want a header of 28")
 }
 
+// A producer snapshot is read producer by producer, with and without the tail, and around what is wrong with it.
+func TestProducerSnapshot(t *testing.T) {
+	i16, i32, i64 := binary.BigEndian.AppendUint16, binary.BigEndian.AppendUint32, binary.BigEndian.AppendUint64
+	b := func(sequence, offset, delta, timestamp int) []byte {
+		return i64(i32(i64(i32(nil, uint32(sequence)), uint64(offset)), uint32(delta)), uint64(timestamp))
+	}
+	producer := func(id, epoch int, last []byte) []byte {
+		return i64(i32(append(i16(i64(nil, uint64(id)), uint16(epoch)), last...), 1<<32-1), 1<<64-1)
+	}
+	sealed := func(version int, producers int, parts ...[]byte) []byte {
+		rest := i32(nil, uint32(producers))
+		for _, part := range parts {
+			rest = append(rest, part...)
+		}
+		return append(i32(i16(nil, uint16(version)), crc32.Checksum(rest, crc32.MakeTable(crc32.Castagnoli))), rest...)
+	}
+	f := func(content []byte, wanted ...string) {
+		t.Helper()
+		want(t, lines(t, write(t, "00000000000000000042.snapshot", content), Options{}), wanted...)
+	}
+	one, two := producer(7, 1, b(9, 41, 9, 1000)), producer(8, 0, b(3, 20, 0, 900))
+	const (
+		last7 = "{ID:7 Epoch:1 Last:{LastSequence:9 LastOffset:41 OffsetDelta:9 Timestamp:1000} CoordinatorEpoch:-1 CurrentTxnFirstOffset:-1 "
+		last8 = "{ID:8 Epoch:0 Last:{LastSequence:3 LastOffset:20 OffsetDelta:0 Timestamp:900} CoordinatorEpoch:-1 CurrentTxnFirstOffset:-1 "
+		bare  = "AppendedMs:0 Earlier:[]}"
+	)
+	tail := bytes.Join([][]byte{[]byte("roll\x00\x01"), i64(nil, 5000), {0}, i64(nil, 6000), {1}, b(2, 10, 1, 800)}, nil)
+	f(sealed(1, 2, one, two), last7+bare, last8+bare)
+	f(sealed(1, 2, one, two, tail), last7+"AppendedMs:5000 Earlier:[]}",
+		last8+"AppendedMs:6000 Earlier:[{LastSequence:2 LastOffset:10 OffsetDelta:1 Timestamp:800}]}")
+	f(sealed(1, 0))
+	damaged := sealed(1, 2, one, two)
+	damaged[3] ^= 1
+	f(damaged, "problem 2: crc ...", last7+bare, last8+bare)
+	f(sealed(2, 2, one, two), "problem 0: version 2, want 1")
+	f(damaged[:9], "problem 0: 9 bytes, want a head of 10")
+	f(sealed(1, 3, one, two), "problem 6: 3 producers, want at most 2 in 102 bytes")
+	f(sealed(1, 2, one, two, []byte("rol")), "problem 102: 3 bytes behind the producers, ...", last7+bare, last8+bare)
+	f(sealed(1, 2, one, two, tail[:20]), "problem 102: tail: producer 1 of 2: 5 bytes left, want 9", last7+"AppendedMs:5000 Earlier:[]}", last8+bare)
+	f(sealed(1, 2, one, two, tail, []byte{0}), "problem 102: 1 bytes behind the tail, want none", last7+"...", last8+"...")
+	f(sealed(1, 2, one, one), last7+bare, last7+bare, "problem 56: producer 7 twice")
+	f(sealed(1, 1, producer(7, 1, b(9, 42, 9, 1000))), "{ID:7 ...", "problem 10: producer 7: batch with last sequence 9, last offset 42 ...")
+	f(sealed(1, 1, producer(7, 1, b(-1, -1, 4, 1000))), "{ID:7 ...", "problem 10: producer 7: no last batch, but ...")
+}
+
 // What the engine writes is read to the end without a problem, also while the engine has it open.
 func TestEngineDirectory(t *testing.T) {
 	dir := t.TempDir()
@@ -350,7 +396,7 @@ func TestEngineDirectory(t *testing.T) {
 		}
 		value := bytes.Repeat([]byte{byte(i)}, 100_000)
 		var b record.Builder
-		b.Reset(record.BuilderOptions{})
+		b.Reset(record.BuilderOptions{Producer: &record.Producer{ID: 5, BaseSequence: int32(i / 2)}})
 		if err := b.Append(int64(1000+i), nil, value); err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +425,7 @@ func TestEngineDirectory(t *testing.T) {
 		if err != nil || problems != 0 {
 			t.Fatalf("%s: %d problems, error %v", when, problems, err)
 		}
-		if items["dump.Batch"] != batches || items["dump.Record"] != batches || kinds[KindLog] < 4 || kinds[KindOther] != 0 || items["dump.OffsetEntry"] < least {
+		if items["dump.Batch"] != batches || items["dump.Record"] != batches || kinds[KindLog] < 4 || kinds[KindOther] != 0 || items["dump.OffsetEntry"] < least || items["dump.Producer"] < least/10 {
 			t.Errorf("%s: %v, %v", when, items, kinds)
 		}
 	}
@@ -415,7 +461,8 @@ func TestErrors(t *testing.T) {
 // No content of any file makes the reader panic, hang or allocate without a bound.
 func FuzzPath(f *testing.F) {
 	names := []string{segmentName, "00000000000000000042.index", "00000000000000000042.timeindex", "leader-epoch-checkpoint",
-		"recovery-point-offset-checkpoint", "rollway-metadata.log", "meta.properties", "partition.metadata"}
+		"recovery-point-offset-checkpoint", "rollway-metadata.log", "meta.properties", "partition.metadata",
+		"00000000000000000042.snapshot", "rollway-producer-snapshots"}
 	f.Add(uint8(0), []byte("\x00\x00\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x57"))
 	f.Add(uint8(5), frame(1, 1, int32(3), "orders", uint16(1), "flush.ms", "5"))
 	dir := f.TempDir()

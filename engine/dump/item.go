@@ -24,9 +24,11 @@ const (
 	KindRecoveryPoints Kind = "recovery points"
 	KindLogStarts      Kind = "log start offsets"
 	KindLeaderEpochs   Kind = "leader epochs"
+	KindProducers      Kind = "producer snapshot"
 	KindMetaProperties Kind = "meta properties"
 	KindPartition      Kind = "partition metadata"
 	KindMetadataLog    Kind = "metadata log"
+	KindSnapshotList   Kind = "list of producer snapshots"
 	KindCleanShutdown  Kind = "clean shutdown marker"
 	KindLock           Kind = "lock"
 	KindBallast        Kind = "ballast" // not read
@@ -54,7 +56,27 @@ type TimeEntry struct {
 	Offset    record.Offset `json:"offset"`    // last one of the batch that holds it
 }
 
-// CheckpointEntry is one line of recovery points or log start offsets.
+// Producer is one entry of a producer snapshot.
+type Producer struct {
+	ID                    int64           `json:"producer_id"`
+	Epoch                 int16           `json:"epoch"`
+	Last                  ProducerBatch   `json:"last"` // its offset is -1 if none of this epoch is known
+	CoordinatorEpoch      int32           `json:"coordinator_epoch"`
+	CurrentTxnFirstOffset record.Offset   `json:"current_txn_first_offset"`
+	AppendedMs            int64           `json:"appended,omitempty"` // ms since 1970; 0: the file does not say
+	Earlier               []ProducerBatch `json:"earlier,omitempty"`  // batches before Last, the oldest first
+}
+
+// ProducerBatch is a batch that a producer snapshot remembers.
+type ProducerBatch struct {
+	LastSequence int32         `json:"last_sequence"`
+	LastOffset   record.Offset `json:"last_offset"`
+	OffsetDelta  int32         `json:"offset_delta"`
+	Timestamp    int64         `json:"timestamp"` // ms since 1970
+}
+
+// CheckpointEntry is one line of recovery points, log start offsets or the list
+// of producer snapshots.
 type CheckpointEntry struct {
 	Topic     string        `json:"topic"`
 	Partition int32         `json:"partition"`
@@ -121,6 +143,7 @@ func (OffsetEntry) item()     {}
 func (TimeEntry) item()       {}
 func (CheckpointEntry) item() {}
 func (EpochEntry) item()      {}
+func (Producer) item()        {}
 func (Property) item()        {}
 func (Commit) item()          {}
 func (Problem) item()         {}

@@ -117,6 +117,11 @@ func (p *partitionCheck) list(entries []fs.DirEntry) error {
 			continue
 		case suffix == ".index" || suffix == ".timeindex":
 			finding = whole(Note, p.full(path.Join(p.dir, name)), "index without a log, which is ignored")
+		case suffix == ".snapshot":
+			if err := p.producerSnapshot(name); err != nil {
+				return err
+			}
+			continue
 		case known:
 			present[name] = true
 			continue

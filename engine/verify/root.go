@@ -42,6 +42,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 		recoveryPointFile:  func(present bool) (err error) { c.points, err = c.offsets(recoveryPointFile, present); return err },
 		logStartFile:       func(present bool) (err error) { c.starts, err = c.offsets(logStartFile, present); return err },
 		lockFile:           c.lock,
+		snapshotListFile:   c.snapshotList,
 	}
 	present := map[string]bool{}
 	for _, entry := range entries {
@@ -63,7 +64,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 		}
 	}
 	// In this order: whether the stop was clean decides how the rest is judged.
-	for _, name := range []string{cleanShutdownFile, lockFile, metaPropertiesFile, metadataLogFile, recoveryPointFile, logStartFile} {
+	for _, name := range []string{cleanShutdownFile, lockFile, metaPropertiesFile, metadataLogFile, recoveryPointFile, logStartFile, snapshotListFile} {
 		if err := checks[name](present[name]); err != nil {
 			return err
 		}
