@@ -93,6 +93,7 @@ func Open(dir string, options Options) (*Engine, error) {
 		}
 		e.ownsFS = true
 	}
+	e.fs = &syncGuard{FS: e.fs, engine: e}
 	e.committer = newCommitter(e)
 	if err := e.open(); err != nil {
 		close(e.stopBackground)

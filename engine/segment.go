@@ -263,7 +263,10 @@ func (s *Segment) rebuildIndexes(why error) error {
 	if err := s.log.indexesWritten(s, again.persistIndexes()); err != nil {
 		return err
 	}
-	return s.syncIndexes()
+	if err := s.syncIndexes(); !errors.Is(err, errSyncRefused) {
+		return err
+	}
+	return nil // the directory has stopped; readers go on
 }
 
 // syncIndexes makes durable what is in the index files.

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/rollway/rollway/engine/vfs"
+)
+
+// errSyncRefused means that a sync was not begun because an earlier one, or a
+// write, has failed.
+var errSyncRefused = errors.New("engine: not synced after a failure")
+
+// syncGuard is the file system of an engine: the given one, but once a sync has
+// failed, or the engine has stopped, no further one is begun. After a failed
+// write-back the kernel has dropped the pages and marked them clean, so a sync
+// that came later, whoever asked for it, would report success for bytes that
+// are nowhere. That holds for the whole directory: files share pages of the
+// file system's own metadata.
+//
+// Others may have been about to begin one when a sync fails; nothing is
+// acknowledged for those, since that looks at the engine's failure once more.
+type syncGuard struct {
+	vfs.FS
+	engine *Engine
+	failed atomic.Bool // a sync of this process went wrong
+}
+
+// allow is nil if a sync of name may begin.
+func (g *syncGuard) allow(name string) error {
+	if why := g.engine.failure(); why != nil {
+		return fmt.Errorf("%w: sync of %s: %w", errSyncRefused, name, why)
+	}
+	if g.failed.Load() {
+		return fmt.Errorf("%w: sync of %s", errSyncRefused, name)
+	}
+	return nil
+}
+
+// SyncDir implements vfs.FS. Only what the kernel says of the directory itself
+// is a failure, not that it could not be opened: it may have been removed.
+func (g *syncGuard) SyncDir(name string) error {
+	if err := g.allow(name); err != nil {
+		return err
+	}
+	err := g.FS.SyncDir(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+		g.failed.Store(true)
+	}
+	return err
+}
+
+// Open implements vfs.FS.
+func (g *syncGuard) Open(name string) (vfs.File, error) { return g.file(g.FS.Open(name)) }
+
+// OpenFile implements vfs.FS.
+func (g *syncGuard) OpenFile(name string, flag int) (vfs.File, error) {
+	return g.file(g.FS.OpenFile(name, flag))
+}
+
+// Lock implements vfs.FS.
+func (g *syncGuard) Lock(name string) (vfs.File, error) { return g.file(g.FS.Lock(name)) }
+
+func (g *syncGuard) file(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: f, guard: g}, nil
+}
+
+// guardedFile is a file of a syncGuard.
+type guardedFile struct {
+	vfs.File
+	guard *syncGuard
+}
+
+// Datasync implements vfs.File.
+func (f *guardedFile) Datasync() error {
+	if err := f.guard.allow(f.Name()); err != nil {
+		return err
+	}
+	err := f.File.Datasync()
+	if err != nil {
+		f.guard.failed.Store(true)
+	}
+	return err
+}
