@@ -9,7 +9,8 @@ FUZZTIME ?= 10s
 # How often `make crash` kills the server, and the seed that replays a run.
 KILLS    ?= 200
 SEED     ?=
-# How much `make faults` tries: crash states of the engine in memory.
+# How much `make faults` tries: so many crash states of the engine in memory, and
+# for each thousand of them one round of each fault against the built server.
 BUDGET   ?= 100000
 
 GOLDEN := github.com/rollway/rollway/internal/golden
@@ -66,8 +67,9 @@ fuzz: ## run every fuzz target for FUZZTIME each
 crash: ## kill the server KILLS times and look for lost records; SEED replays a run
 	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 30m
 
-faults: ## open the engine on BUDGET images of crashes and look for lost records; SEED replays a run
-	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_CRASH_SEED=$(SEED) go test ./engine -run '^TestCrashStates' -v -count=1 -timeout 60m
+faults: needs ## open the engine on BUDGET images of crashes, harm server and disk BUDGET/1000 times in each way, look for lost records; SEED replays a run
+	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_FAULT_ROUNDS=$$(($(BUDGET) / 1000)) ROLLWAY_CRASH_SEED=$(SEED) \
+		go test ./engine ./internal/e2e -run '^(TestCrashStates|TestFaults)' -v -count=1 -timeout 0
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

@@ -26,8 +26,11 @@ type history struct {
 	logs  []*logHistory
 	// window is how many batches each producer keeps in flight.
 	window int
-	// tolerate, if not nil, tells of a refusal that it is no fault. The server
-	// must have changed nothing for it; the producer goes on with new records.
+	// pace is how long each producer waits between batches.
+	pace time.Duration
+	// tolerate, if not nil, tells of a refusal that it is no fault; that the
+	// partition is not ready never is. The refused
+	// records may be there or not; the producer goes on with new ones.
 	tolerate func(*wire.Error) bool
 
 	inFlight    atomic.Int64 // batches that were sent and not answered
@@ -42,6 +45,10 @@ func newHistory(t *testing.T, topic string, partitions, window int) *history {
 		h.logs = append(h.logs, &logHistory{partition: int32(p), records: map[int64]historyRecord{}})
 	}
 	return h
+}
+
+func (h *history) tolerates(refused *wire.Error) bool {
+	return refused.Code == wire.CodeNotReady || h.tolerate != nil && h.tolerate(refused)
 }
 
 // create makes the topic.
@@ -153,7 +160,7 @@ func (h *history) produce(ctx context.Context, addr string, log *logHistory, see
 		f, err := p.read()
 		h.inFlight.Add(-1)
 		if refused := (*wire.Error)(nil); errors.As(err, &refused) {
-			if h.tolerate == nil || !h.tolerate(refused) {
+			if !h.tolerates(refused) {
 				return err
 			}
 			h.refused.Add(1)
@@ -196,6 +203,7 @@ func (h *history) send(ctx context.Context, p *peer, log *logHistory, random *ra
 		if _, err := p.conn.Write(m.AppendTo(nil, 7)); err != nil {
 			return
 		}
+		time.Sleep(h.pace)
 	}
 }
 
@@ -229,7 +237,9 @@ func (h *history) read(ctx context.Context, addr string, log *logHistory) error 
 			h.seen.Add(1)
 			return log.must(offset, value, "seen")
 		})
-		if err != nil {
+		if refused := (*wire.Error)(nil); errors.As(err, &refused) && h.tolerates(refused) {
+			time.Sleep(time.Millisecond)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -66,6 +66,7 @@ type server struct {
 	addr   string // of the native listener
 	stderr *syncBuffer
 	ended  chan struct{}
+	killed bool // by kill
 }
 
 // startServer starts a server on the data directory and waits for its ready
@@ -78,12 +79,23 @@ func startServer(t testing.TB, data string, args ...string) *server {
 // startTraced starts it under another program, such as strace with its flags.
 func startTraced(t testing.TB, tracer []string, data string, args ...string) *server {
 	t.Helper()
+	s, ready := launch(t, tracer, data, args...)
+	if !ready {
+		t.Fatalf("the server ended before it was ready: %v; stderr:\n%s", s.cmd.ProcessState, s.stderr)
+	}
+	return s
+}
+
+// launch is startTraced for a server that may end before it is ready: then it
+// has ended when launch returns.
+func launch(t testing.TB, tracer []string, data string, args ...string) (s *server, ready bool) {
+	t.Helper()
 	if err := readSources(); err != nil {
 		t.Fatal(err)
 	}
 	line := append(append([]string{}, tracer...), program, "serve", "--data", data, "--wire", "127.0.0.1:0")
 	line = append(line, args...)
-	s := &server{t: t, cmd: exec.Command(line[0], line[1:]...), stderr: new(syncBuffer), ended: make(chan struct{})}
+	s = &server{t: t, cmd: exec.Command(line[0], line[1:]...), stderr: new(syncBuffer), ended: make(chan struct{})}
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -92,16 +104,20 @@ func startTraced(t testing.TB, tracer []string, data string, args ...string) *se
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan string, 1)
+	first := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(stdout).ReadString('\n')
-		ready <- line
+		first <- line
 		io.Copy(io.Discard, stdout)
 		s.cmd.Wait()
 		close(s.ended)
 	}()
 	select {
-	case line := <-ready:
+	case line := <-first:
+		if line == "" {
+			<-s.ended
+			return s, false
+		}
 		_, addr, ok := strings.Cut(strings.TrimSpace(line), "ready wire=")
 		if !ok {
 			s.cmd.Process.Kill()
@@ -115,23 +131,19 @@ func startTraced(t testing.TB, tracer []string, data string, args ...string) *se
 	}
 	s.pid = s.cmd.Process.Pid
 	if tracer != nil {
-		s.pid = childOf(t, s.pid)
+		if s.pid = childOf(s.pid); s.pid == 0 {
+			<-s.ended // it was killed right behind its ready line
+			return s, false
+		}
 	}
 	t.Cleanup(s.kill)
-	return s
+	return s, true
 }
 
-// childOf returns the only child of a process.
-func childOf(t testing.TB, pid int) int {
-	t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, err := strconv.Atoi(strings.TrimSpace(string(children)))
-	if err != nil {
-		t.Fatalf("children of %d: %q", pid, children)
-	}
+// childOf returns the only child of a process; 0 if it has none any more.
+func childOf(pid int) int {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	child, _ := strconv.Atoi(strings.TrimSpace(string(children)))
 	return child
 }
 
@@ -142,6 +154,7 @@ func (s *server) kill() {
 		return
 	default:
 	}
+	s.killed = true
 	syscall.Kill(s.pid, syscall.SIGKILL)
 	<-s.ended
 }

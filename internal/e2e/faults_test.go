@@ -1,0 +1,386 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollway/rollway/internal/faultlab"
+	"github.com/rollway/rollway/wire"
+	"github.com/rollway/rollway/wire/client"
+)
+
+// faultRun is one of the runs of `make faults`. ROLLWAY_FAULT_ROUNDS is how many
+// rounds it has; without that it is a smoke, of a few.
+type faultRun struct {
+	t      *testing.T
+	random *rand.Rand
+	smoke  bool
+	rounds int
+}
+
+// newFaultRun prints how the run is repeated: ROLLWAY_CRASH_SEED sets the seed.
+func newFaultRun(t *testing.T, smoke int) *faultRun {
+	t.Helper()
+	rounds := envInt(t, "ROLLWAY_FAULT_ROUNDS", 0)
+	seed := envInt(t, "ROLLWAY_CRASH_SEED", time.Now().UnixNano())
+	t.Logf("replay with: ROLLWAY_FAULT_ROUNDS=%d ROLLWAY_CRASH_SEED=%d go test ./internal/e2e -run '^%s$' -v", rounds, seed, t.Name())
+	f := &faultRun{t: t, random: rand.New(rand.NewPCG(uint64(seed), 3)), smoke: rounds == 0, rounds: int(rounds)}
+	if f.smoke {
+		f.rounds = smoke
+	}
+	return f
+}
+
+// pause waits for a random time below most.
+func (f *faultRun) pause(most time.Duration) {
+	time.Sleep(time.Duration(f.random.Int64N(int64(most))))
+}
+
+const faultSegment = 1 << 20 // bytes
+
+// newDirectory makes a data directory with a topic and returns what is known of it.
+func (f *faultRun) newDirectory(data string, args ...string) *history {
+	f.t.Helper()
+	h := newHistory(f.t, "faults", 3, 16)
+	s := startServer(f.t, data, args...)
+	h.create(s, "segment.bytes="+strconv.Itoa(faultSegment))
+	s.kill()
+	return h
+}
+
+// fullDiskBytes is how large the disks are that are filled.
+const fullDiskBytes = 64 << 20
+
+// A disk that somebody else fills at random moments costs refusals and nothing
+// else: readers, who look all the time, see whole batches only; produce goes on
+// within 5 s of space being freed, without a restart; a server that is killed on
+// the full disk starts there and serves all that was acknowledged or seen, with
+// its ballast and without.
+func TestFaultsFullDisk(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) {
+			d := &fullDisk{faultRun: newFaultRun(t, 2)}
+			for d.fills < d.rounds && !t.Failed() {
+				d.live(kind)
+			}
+			t.Logf("%s: %d fills, %d batches refused, %d acknowledged, %d records seen, %d starts on the full disk (%d without ballast); produce went on %v after space was freed at most",
+				kind, d.fills, d.refused, d.acked, d.seen, d.starts, d.withoutBallast, d.slowest.Round(time.Millisecond))
+		})
+	}
+}
+
+// fullDisk sums over all disks.
+type fullDisk struct {
+	*faultRun
+	fills, starts, withoutBallast int
+	refused, acked, seen          int64
+	slowest                       time.Duration
+}
+
+// live fills one new disk several times. What is produced meanwhile stays, so
+// it must not be too often.
+func (d *fullDisk) live(kind string) {
+	d.t.Helper()
+	disk := faultlab.Mount(d.t, kind, fullDiskBytes)
+	data := filepath.Join(disk.Path, "data")
+	h := d.newDirectory(data)
+	h.pace = 2 * time.Millisecond
+	h.tolerate = func(refused *wire.Error) bool {
+		return refused.Code == wire.CodeLimitReached
+	}
+	s := startServer(d.t, data)
+	load := h.start(s.addr, d.random)
+	for range min(d.rounds-d.fills, 4) {
+		d.pause(200 * time.Millisecond)
+		d.fill(disk, h)
+		d.pause(200 * time.Millisecond)
+		if d.random.IntN(2) == 0 {
+			s.kill()
+			load.wait()
+			s = d.restart(disk, data, h)
+			load = h.start(s.addr, d.random)
+		}
+		d.free(disk, h)
+		if d.t.Failed() {
+			d.t.Fatalf("server's stderr:\n%s", s.stderr)
+		}
+	}
+	load.stop()
+	h.verifyFromStart(s)
+	s.stop()
+	d.refused += h.refused.Load()
+	d.acked += h.acked.Load()
+	d.seen += h.seen.Load()
+}
+
+// fill fills the disk, not always to the last byte, and waits until a producer
+// has been refused.
+func (d *fullDisk) fill(disk *faultlab.Disk, h *history) {
+	d.t.Helper()
+	d.fills++
+	before := h.refused.Load()
+	leave := []int64{0, d.random.Int64N(64 << 10), d.random.Int64N(1 << 20)}[d.random.IntN(3)]
+	limit := time.Now().Add(20 * time.Second)
+	for disk.Leave(leave); h.refused.Load() == before; disk.Leave(leave) {
+		if time.Now().After(limit) {
+			d.t.Fatalf("nothing was refused with %d bytes available", disk.Available())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// restart starts a server on the full disk, for half of the times without
+// ballast, and verifies.
+func (d *fullDisk) restart(disk *faultlab.Disk, data string, h *history) *server {
+	d.t.Helper()
+	d.starts++
+	if d.random.IntN(2) == 0 {
+		d.withoutBallast++
+		os.Remove(filepath.Join(data, "rollway-ballast"))
+	}
+	disk.Leave(0)
+	s := startServer(d.t, data)
+	h.verifyAll(s)
+	return s
+}
+
+// free makes room, and waits until something is acknowledged.
+func (d *fullDisk) free(disk *faultlab.Disk, h *history) {
+	d.t.Helper()
+	before := h.acked.Load()
+	freed := time.Now()
+	for disk.Free(); h.acked.Load() == before; time.Sleep(time.Millisecond) {
+		if time.Since(freed) > 5*time.Second {
+			d.t.Errorf("nothing was acknowledged 5 s after %d bytes were freed", disk.Available())
+			return
+		}
+	}
+	d.slowest = max(d.slowest, time.Since(freed))
+}
+
+// killCalls are the system calls that a server is killed in.
+var killCalls = []struct {
+	name  string
+	calls []string
+}{
+	{"pwrite", []string{"pwrite64", "pwritev"}},
+	{"fdatasync", []string{"fdatasync"}},
+	{"rename", []string{"?rename", "?renameat", "?renameat2"}},
+	{"unlink", []string{"?unlink", "unlinkat"}},
+	{"openat", []string{"openat"}},
+	{"ftruncate", []string{"ftruncate"}},
+}
+
+// A server that is killed as it begins its Nth call of one of the system calls
+// that change the disk, while it starts, works or stops, loses nothing that was
+// acknowledged or seen, and leaves no gap and no bad batch.
+func TestFaultsKillAtCall(t *testing.T) {
+	for _, kill := range killCalls {
+		t.Run(kill.name, func(t *testing.T) {
+			k := &killAtCall{faultRun: newFaultRun(t, 2), calls: kill.calls, most: 40}
+			for round := 0; round < k.rounds && !t.Failed(); round++ {
+				if round%20 == 0 { // what a directory gathers would have to be read each time
+					k.data = t.TempDir()
+					k.history = k.newDirectory(k.data)
+				}
+				k.round()
+			}
+			if len(k.hits) == 0 {
+				t.Logf("%s: none of %d servers came to the call that was to kill it", kill.name, k.missed)
+				return
+			}
+			slices.Sort(k.hits)
+			t.Logf("%s: %d kills at call %d to %d, median %d, %d of them before the server was ready; %d times it did not come to that call",
+				kill.name, len(k.hits), k.hits[0], k.hits[len(k.hits)-1], k.hits[len(k.hits)/2], k.atStart, k.missed)
+		})
+	}
+}
+
+type killAtCall struct {
+	*faultRun
+	calls   []string
+	data    string
+	history *history
+
+	most            int   // bound of the next N; what is reached sets it
+	hits            []int // the Ns
+	atStart, missed int
+}
+
+// round starts a server that is to be killed, lets clients at it, and checks
+// with one that is left alone.
+func (k *killAtCall) round() {
+	k.t.Helper()
+	n := 1 + k.random.IntN(k.most)
+	tracer := faultlab.Injection{Calls: k.calls, Signal: "SIGKILL", N: n}.Strace(k.t, "/dev/null")
+	s, ready := launch(k.t, tracer, k.data, "--checkpoint-interval", "100ms")
+	if ready {
+		k.work(s)
+	} else {
+		k.atStart++
+	}
+	switch status := s.cmd.ProcessState.Sys().(syscall.WaitStatus); {
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && !s.killed:
+		k.hits = append(k.hits, n)
+		k.most = min(k.most+k.most/8+1, 3000)
+	case ready && (s.killed || status.ExitStatus() == 0):
+		k.missed++
+		k.most = max(n*3/4, 4)
+	default:
+		k.t.Fatalf("to be killed at %v %d the server ended with %v; stderr:\n%s", k.calls, n, s.cmd.ProcessState, s.stderr)
+	}
+	plain := startServer(k.t, k.data)
+	k.history.verifyAll(plain)
+	if k.random.IntN(2) == 0 {
+		plain.stop()
+	} else {
+		plain.kill()
+	}
+}
+
+// work produces, consumes, and makes and deletes topics until the server is
+// dead; after a while it is told to stop, or killed.
+func (k *killAtCall) work(s *server) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	load := k.history.start(s.addr, k.random)
+	var churn sync.WaitGroup
+	churn.Go(func() { churnTopics(ctx, s.addr) })
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+		load.stop()
+		syscall.Kill(s.pid, syscall.SIGTERM)
+		select {
+		case <-s.ended:
+		case <-time.After(startLimit):
+			k.t.Errorf("the server did not end %v after SIGTERM", startLimit)
+			s.kill()
+		}
+	}
+	load.wait()
+	churn.Wait()
+}
+
+// churnTopics makes topics, produces to them and deletes them, until ctx or the
+// server ends.
+func churnTopics(ctx context.Context, addr string) {
+	c, err := client.Dial(ctx, addr, client.Options{})
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	for n := 0; ctx.Err() == nil && c.Err() == nil; n++ {
+		name := fmt.Sprintf("churn-%d", n)
+		c.CreateTopic(ctx, wire.CreateTopic{Topic: name, Partitions: 2})
+		c.DeleteTopic(ctx, name)
+	}
+}
+
+// A server whose Nth fdatasync or fsync fails, for N from 1 to 100, ends with 1
+// and says why. It begins no further sync: those that other threads were about
+// to begin are all that the trace may show, and none is of the same file. A
+// restart serves all that was acknowledged or seen.
+func TestFaultsSyncFails(t *testing.T) {
+	k := &syncFails{faultRun: newFaultRun(t, 4), data: t.TempDir(), trace: filepath.Join(t.TempDir(), "trace")}
+	k.history = k.newDirectory(k.data)
+	k.history.tolerate = func(refused *wire.Error) bool {
+		return refused.Code == wire.CodeStorageFailed || refused.Code == wire.CodeServerClosing
+	}
+	const most = 100
+	for round := 0; round < k.rounds && !t.Failed(); round++ {
+		k.round(1 + round*max(most/k.rounds, 1)%most)
+	}
+	t.Logf("%d failed syncs, %d of them before the server was ready; %d batches acknowledged, %d in doubt, %d records seen; %d syncs begun after the failure",
+		k.hits, k.atStart, k.history.acked.Load(), k.history.refused.Load(), k.history.seen.Load(), k.later)
+}
+
+type syncFails struct {
+	*faultRun
+	data, trace string
+	history     *history
+
+	hits, atStart, later int
+}
+
+// round fails the Nth sync and restarts.
+func (k *syncFails) round(n int) {
+	k.t.Helper()
+	tracer := faultlab.Injection{Calls: []string{"fdatasync", "fsync"}, Error: "EIO", N: n}.Strace(k.t, k.trace)
+	s, ready := launch(k.t, tracer, k.data, "--checkpoint-interval", "50ms", "--sync-parallelism", "1")
+	if ready {
+		load := k.history.start(s.addr, k.random)
+		select {
+		case <-s.ended:
+		case <-time.After(startLimit):
+			k.t.Errorf("sync %d did not come, or did not end the server, in %v", n, startLimit)
+			s.kill()
+		}
+		load.wait()
+	} else {
+		k.atStart++
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.stderr.String(), "input/output error") {
+		k.t.Errorf("after sync %d failed: exit code %d, stderr:\n%s", n, code, s.stderr)
+	}
+	failed, later := syncsAfterFailure(k.t, k.trace)
+	if failed == "" {
+		k.t.Errorf("sync %d: no failure in the trace", n)
+	}
+	if len(later) > syncingThreads || slices.Contains(later, failed) {
+		k.t.Errorf("after the sync of %s had failed, these were begun: %v", failed, later)
+	}
+	k.hits++
+	k.later += len(later)
+	plain := startServer(k.t, k.data)
+	k.history.verifyAll(plain)
+	plain.kill()
+}
+
+// syncingThreads is how many others may be on their way into a sync when one
+// fails: of a checkpoint, of the journal's flusher and of the metadata.
+const syncingThreads = 3
+
+var (
+	syncBegun  = regexp.MustCompile(`^(\d+) +(?:fsync|fdatasync)\((\d+<[^>]*>)`)
+	syncFailed = regexp.MustCompile(`EIO .*\(INJECTED\)`)
+)
+
+// syncsAfterFailure returns the files whose sync began behind the line of the
+// first failed one, and the file of that.
+func syncsAfterFailure(t *testing.T, trace string) (failed string, later []string) {
+	t.Helper()
+	file, err := os.Open(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	begun := map[string]string{} // the last one by thread
+	for scan := bufio.NewScanner(file); scan.Scan(); {
+		line := scan.Text()
+		if m := syncBegun.FindStringSubmatch(line); m != nil {
+			if failed != "" {
+				later = append(later, m[2])
+			}
+			begun[m[1]] = m[2]
+		}
+		if failed == "" && syncFailed.MatchString(line) {
+			thread, _, _ := strings.Cut(line, " ")
+			failed = begun[thread]
+		}
+	}
+	return failed, later
+}
