@@ -1,5 +1,6 @@
 # `make` lists the targets. Needs Go and, for the tests that trace system
-# calls, strace, which `make test` installs when it may.
+# calls, strace, which `make test` installs when it may; compat-java also needs
+# Java and Maven.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,13 +14,16 @@ SEED     ?=
 # for each thousand of them one round of each fault against the built server.
 BUDGET   ?= 100000
 
+# Where `make compat-java` keeps Apache Kafka's jars.
+KAFKA_LIB ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway/kafka-4.3.1
+
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults bench golden
+.PHONY: help run build needs test check race fuzz crash faults compat-java bench golden
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## build the server and start it with its defaults
 	exec bin/rollway serve
@@ -70,6 +74,13 @@ crash: ## kill the server KILLS times and look for lost records; SEED replays a 
 faults: needs ## open the engine on BUDGET images of crashes, harm server and disk BUDGET/1000 times in each way, look for lost records; SEED replays a run
 	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_FAULT_ROUNDS=$$(($(BUDGET) / 1000)) ROLLWAY_CRASH_SEED=$(SEED) \
 		go test ./engine ./internal/e2e -run '^(TestCrashStates|TestFaults)' -v -count=1 -timeout 0
+
+compat-java: $(KAFKA_LIB)/.fetched ## have Apache Kafka's own tools read what the server writes; needs Java 17 and Maven
+	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) go test ./internal/e2e -run Kafka -v -count=1
+
+$(KAFKA_LIB)/.fetched: compat/java/pom.xml
+	mvn -q -B -f compat/java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(KAFKA_LIB)
+	@touch $@
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

@@ -166,7 +166,12 @@ func (s *Segment) persistIndexes() error {
 	s.indexMu.Lock()
 	defer s.indexMu.Unlock()
 	s.times.append(s.newest.Load(), s.newestLast)
-	return errors.Join(s.index.persist(), s.times.persist())
+	err := errors.Join(s.index.persist(), s.times.persist())
+	if _, ok := s.times.last(); ok && err == nil {
+		// Kafka's tools open both where there is one.
+		err = s.index.touch()
+	}
+	return err
 }
 
 // ensureIndexes loads the indexes of a segment that was found at start, and

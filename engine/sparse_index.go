@@ -271,6 +271,18 @@ func (x *sparseIndex[E]) persist() error {
 	return nil
 }
 
+// touch makes the file, without entries, if there is none. Writer only.
+func (x *sparseIndex[E]) touch() error {
+	if x.file.Load() != nil || x.view.Load().persisted > 0 {
+		return nil
+	}
+	if _, err := x.open(os.O_CREATE | os.O_TRUNC); err != nil {
+		return err
+	}
+	x.setDirty()
+	return nil
+}
+
 // keep drops all entries but the leading ones for which match is true, also
 // from the file. Recovery calls it, before anybody reads.
 func (x *sparseIndex[E]) keep(match func(E) bool) error {
