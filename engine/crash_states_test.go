@@ -186,6 +186,7 @@ func (r *crashRun) options(fs vfs.FS) Options {
 		FS: fs, Log: quiet, Now: r.clock.now, CheckpointInterval: 24 * time.Hour,
 		// What runs beside another call would make crashes hard to replay.
 		SyncParallelism: 1, RecoveryParallelism: 1,
+		MinFreeBytes: -1, BallastBytes: -1,
 	}
 }
 

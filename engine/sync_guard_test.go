@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/rollway/rollway/engine/vfs"
 )
 
 // Once a sync has failed no other is begun, whoever is in the middle of what:
@@ -66,4 +70,136 @@ func TestNoSyncAfterFailure(t *testing.T) {
 	if len(synced) != 1 || !synced[0].is("datasync", ".index") {
 		t.Errorf("synced after the failure: %v, want only what had begun before", synced)
 	}
+}
+
+// Whichever sync is the first to fail, the Nth fdatasync or the Nth fsync of a
+// directory for N from 1 to 100: what was acknowledged is in the image of a power
+// cut that leaves only what earlier syncs had made durable, and no further sync
+// is begun but those that were being begun.
+func TestFaultsSyncFails(t *testing.T) {
+	for _, op := range []vfs.Op{vfs.OpDatasync, vfs.OpSyncDir} {
+		inOpen, acked, later := 0, 0, int64(0)
+		for n := int64(1); n <= 100 && !t.Failed(); n++ {
+			mem := vfs.NewMem("/data")
+			failing := vfs.NewFailing(mem)
+			failing.Arm(vfs.Fault{Op: op, N: n, Err: syscall.EIO, Stay: true})
+			r := &syncRun{t: t, name: fmt.Sprintf("%s %d", op, n), acked: map[int]map[Offset]string{}}
+			if r.untilFailure(failing); r.e == nil {
+				inOpen++
+			}
+			later += failing.Failed() - 1
+			if most := int64(1 + syncRunGoroutines); failing.Failed() > most {
+				t.Errorf("%s: %d more syncs were begun after it had failed", r.name, failing.Failed()-1)
+			}
+			for _, keep := range []vfs.Keep{vfs.KeepSynced, vfs.KeepRandom} {
+				image := mem.CrashClone(uint64(n), keep)
+				acked += r.check(image)
+				image.Close()
+			}
+			mem.Close()
+		}
+		t.Logf("%s: 100 failures, %d of them in Open; %d acknowledged records found; %d syncs begun after the failure", op, inOpen, acked/2, later)
+	}
+}
+
+// syncRunGoroutines is how many others may be about to sync when a sync fails:
+// the checkpoint that follows a start, or a half of the journal being flushed, and
+// the change of topics that syncRun makes.
+const syncRunGoroutines = 2
+
+// syncRun produces to some partitions until the directory stops.
+type syncRun struct {
+	t    *testing.T
+	name string
+	e    *Engine // nil if it could not be opened
+
+	mu    sync.Mutex
+	acked map[int]map[Offset]string // by partition
+}
+
+func (r *syncRun) options(fs vfs.FS) Options {
+	return Options{FS: fs, Log: quiet, SyncParallelism: 1, MinFreeBytes: -1, BallastBytes: -1}
+}
+
+// untilFailure opens an engine and works with it until a sync fails.
+func (r *syncRun) untilFailure(fs vfs.FS) {
+	r.t.Helper()
+	e, err := Open("", r.options(fs))
+	if err != nil {
+		if !errors.Is(err, ErrStorageFailed) {
+			r.t.Errorf("%s: open: %v", r.name, err)
+		}
+		return
+	}
+	r.e = e
+	topic, err := e.CreateTopic(TopicSpec{Name: "t", Partitions: 3})
+	var producers sync.WaitGroup
+	if err == nil {
+		for i, p := range topic.Partitions() {
+			producers.Go(func() { r.produce(i, p) })
+		}
+		for n := 0; e.Failure() == nil; n++ {
+			e.checkpoint(false)
+			e.CreateTopic(TopicSpec{Name: fmt.Sprint("more-", n)})
+		}
+	}
+	producers.Wait()
+	if e.Failure() == nil {
+		r.t.Errorf("%s: the directory goes on after %v", r.name, err)
+	}
+	if err := e.Close(); !errors.Is(err, ErrStorageFailed) {
+		r.t.Errorf("%s: close: %v", r.name, err)
+	}
+}
+
+// produce appends records, and rolls, until an append fails.
+func (r *syncRun) produce(index int, p *Partition) {
+	tune(p, segmentBytes(2000))
+	for n := 0; ; n++ {
+		v := fmt.Sprintf("%d %100d", index, n)
+		request := &AppendRequest{Batches: batchOf(r.t, 1, v), Acks: AcksAll}
+		if err := p.Produce(context.Background(), request); err != nil {
+			if !errors.Is(err, ErrStorageFailed) {
+				r.t.Errorf("%s: produce: %v", r.name, err)
+			}
+			return
+		}
+		r.mu.Lock()
+		if r.acked[index] == nil {
+			r.acked[index] = map[Offset]string{}
+		}
+		r.acked[index][request.BaseOffset] = v
+		r.mu.Unlock()
+	}
+}
+
+// check opens the engine on what a power cut left, and returns how many records
+// were acknowledged and are there.
+func (r *syncRun) check(fs vfs.FS) (found int) {
+	r.t.Helper()
+	e, err := Open("", r.options(fs))
+	if err != nil {
+		r.t.Errorf("%s: open after the power cut: %v", r.name, err)
+		return 0
+	}
+	defer e.Close()
+	if err := e.WaitReady(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	for index, acked := range r.acked {
+		p, err := e.Partition([]byte("t"), int32(index))
+		if err != nil {
+			r.t.Errorf("%s: %v", r.name, err)
+			continue
+		}
+		got := values(r.t, p, 0, 1<<20)
+		for offset, want := range acked {
+			if int(offset) >= len(got) || got[offset] != want {
+				r.t.Errorf("%s: %s has %d records; offset %d was acknowledged", r.name, p, len(got), offset)
+				break
+			}
+			found++
+		}
+	}
+	return found
 }

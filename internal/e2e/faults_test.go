@@ -170,6 +170,38 @@ func (d *fullDisk) free(disk *faultlab.Disk, h *history) {
 	d.slowest = max(d.slowest, time.Since(freed))
 }
 
+// While the disk hangs, what is in the page cache is served and nothing is
+// acknowledged; when it goes on, so does the server.
+func TestFaultsHungDisk(t *testing.T) {
+	f := newFaultRun(t, 1)
+	disk := faultlab.Mount(t, "ext4", fullDiskBytes)
+	data := filepath.Join(disk.Path, "data")
+	h := f.newDirectory(data)
+	h.pace = 2 * time.Millisecond
+	s := startServer(t, data)
+	for range f.rounds {
+		load := h.start(s.addr, f.random)
+		h.awaitAcked(h.acked.Load() + 10)
+		load.stop()
+		disk.Freeze()
+		frozen := h.acked.Load()
+		h.verifyFromStart(s)
+		load = h.start(s.addr, f.random)
+		for h.inFlight.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		h.verifyFromStart(s)
+		if n := h.acked.Load(); n != frozen {
+			t.Errorf("%d batches were acknowledged by a frozen disk", n-frozen)
+		}
+		disk.Thaw()
+		h.awaitAcked(frozen + 1)
+		load.stop()
+	}
+	h.verifyFromStart(s)
+	s.stop()
+}
+
 // killCalls are the system calls that a server is killed in.
 var killCalls = []struct {
 	name  string

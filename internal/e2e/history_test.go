@@ -185,6 +185,16 @@ func (h *history) produce(ctx context.Context, addr string, log *logHistory, see
 	return nil
 }
 
+// awaitAcked waits until so many batches are acknowledged.
+func (h *history) awaitAcked(batches int64) {
+	h.t.Helper()
+	for limit := time.Now().Add(time.Minute); h.acked.Load() < batches; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			h.t.Fatalf("%d batches were acknowledged, want %d", h.acked.Load(), batches)
+		}
+	}
+}
+
 // send produces new batches and puts their values into window, which it closes
 // at the end.
 func (h *history) send(ctx context.Context, p *peer, log *logHistory, random *rand.Rand, window chan<- []string) {

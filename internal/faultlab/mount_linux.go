@@ -174,6 +174,9 @@ func (d *Disk) Freeze() {
 	if err != nil {
 		d.t.Fatalf("freeze %s: %v", d.Path, err)
 	}
+	// Before the cleanups of who hangs on it: not even SIGKILL ends a process
+	// that waits for a frozen disk.
+	d.t.Cleanup(d.Thaw)
 }
 
 // Thaw ends a Freeze. A disk that is not frozen is left alone.
