@@ -39,6 +39,8 @@ type Engine struct {
 	metaMu  sync.Mutex // one commit of metadata at a time; inside admin
 	started bool       // partitions made from now on are new; under metaMu
 
+	producerIDs producerIDs
+
 	committer *committer
 	failed    atomic.Pointer[error] // the first write-back error; final
 	closed    atomic.Bool

@@ -40,6 +40,10 @@ type MetadataImage struct {
 	Topics  map[string]*TopicImage  // by name
 	ByID    map[TopicID]*TopicImage // the same topics by id
 	Deleted map[TopicID]*TopicImage // removed topics whose directories may still be there
+
+	// NextProducerID: the ids of idempotent producers below it are reserved and
+	// may have been given.
+	NextProducerID int64
 }
 
 // TopicImage is one topic. It is never changed.
@@ -94,6 +98,12 @@ type PurgeTopicRecord struct {
 	ID TopicID
 }
 
+// ProducerIDsRecord reserves the ids of idempotent producers below Next, from
+// the end of what was reserved before on (Kafka's ProducerIdsRecord).
+type ProducerIDsRecord struct {
+	Next int64
+}
+
 const (
 	// maxConfigs, maxConfigKeyLen and maxConfigValueLen bound the configs of a
 	// topic. Kafka knows 40 keys of at most 42 bytes; a value is a string of
@@ -121,6 +131,8 @@ func (m *MetadataImage) with(records []MetadataRecord) (*MetadataImage, error) {
 		Topics:  maps.Clone(m.Topics),
 		ByID:    maps.Clone(m.ByID),
 		Deleted: maps.Clone(m.Deleted),
+
+		NextProducerID: m.NextProducerID,
 	}
 	if err := next.commit(records); err != nil {
 		return nil, err
@@ -150,6 +162,9 @@ func (m *MetadataImage) snapshot() []MetadataRecord {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Topics)) {
 		records = append(records, m.Topics[name].record())
+	}
+	if m.NextProducerID > 0 {
+		records = append(records, ProducerIDsRecord{Next: m.NextProducerID})
 	}
 	return records
 }
@@ -292,12 +307,20 @@ func (r PurgeTopicRecord) apply(m *MetadataImage) error {
 	return nil
 }
 
+func (r ProducerIDsRecord) apply(m *MetadataImage) error {
+	if r.Next <= m.NextProducerID {
+		return invalidMetadata("producer ids below %d, want more than %d", r.Next, m.NextProducerID)
+	}
+	m.NextProducerID = r.Next
+	return nil
+}
+
 // Metadata records, big-endian. A string is its length in bytes (2) and UTF-8.
 //
 //	at  len  field
 //	 0    1  kind
 //	 1    1  version             1
-//	 2   16  topic id
+//	 2   16  topic id            but for kind 6
 //	18    .  by kind
 //	         1 topic             partitions 4, name, number of configs 2,
 //	                             (key, value) sorted by key, each key once
@@ -305,12 +328,14 @@ func (r PurgeTopicRecord) apply(m *MetadataImage) error {
 //	         3 config            remove 1 (0 or 1), key, value
 //	         4 remove topic
 //	         5 purge topic
+//	 2    .  6 producer ids      next producer id 8
 const (
 	kindTopic       = 1
 	kindPartitions  = 2
 	kindConfig      = 3
 	kindRemoveTopic = 4
 	kindPurgeTopic  = 5
+	kindProducerIDs = 6
 
 	metadataRecordVersion = 1
 )
@@ -320,6 +345,7 @@ func (PartitionsRecord) kind() byte  { return kindPartitions }
 func (ConfigRecord) kind() byte      { return kindConfig }
 func (RemoveTopicRecord) kind() byte { return kindRemoveTopic }
 func (PurgeTopicRecord) kind() byte  { return kindPurgeTopic }
+func (ProducerIDsRecord) kind() byte { return kindProducerIDs }
 
 func appendMetadataRecords(p []byte, records []MetadataRecord) []byte {
 	for _, r := range records {
@@ -365,6 +391,10 @@ func (r ConfigRecord) appendTo(p []byte) []byte {
 func (r RemoveTopicRecord) appendTo(p []byte) []byte { return append(p, r.ID[:]...) }
 func (r PurgeTopicRecord) appendTo(p []byte) []byte  { return append(p, r.ID[:]...) }
 
+func (r ProducerIDsRecord) appendTo(p []byte) []byte {
+	return binary.BigEndian.AppendUint64(p, uint64(r.Next))
+}
+
 // parseMetadataRecords reads what appendMetadataRecords wrote, to its last
 // byte. It checks form only; apply checks sense.
 //
@@ -391,9 +421,12 @@ type metadataDecoder struct {
 
 func (d *metadataDecoder) record() MetadataRecord {
 	kind, version := d.byte(), d.byte()
-	if d.err == nil && (kind < kindTopic || kind > kindPurgeTopic || version != metadataRecordVersion) {
-		d.err = fmt.Errorf("kind %d version %d, want kind 1 to %d version %d; a newer program wrote it: %w", kind, version, kindPurgeTopic, metadataRecordVersion, ErrUnknownVersion)
+	if d.err == nil && (kind < kindTopic || kind > kindProducerIDs || version != metadataRecordVersion) {
+		d.err = fmt.Errorf("kind %d version %d, want kind 1 to %d version %d; a newer program wrote it: %w", kind, version, kindProducerIDs, metadataRecordVersion, ErrUnknownVersion)
 		return nil
+	}
+	if kind == kindProducerIDs {
+		return ProducerIDsRecord{Next: d.int64()}
 	}
 	var id TopicID
 	copy(id[:], d.take(len(id)))
@@ -474,6 +507,13 @@ func (d *metadataDecoder) uint16() uint16 {
 func (d *metadataDecoder) int32() int32 {
 	if p := d.take(4); p != nil {
 		return int32(binary.BigEndian.Uint32(p))
+	}
+	return 0
+}
+
+func (d *metadataDecoder) int64() int64 {
+	if p := d.take(8); p != nil {
+		return int64(binary.BigEndian.Uint64(p))
 	}
 	return 0
 }

@@ -37,6 +37,8 @@ func (m *MetadataImage) text() string {
 			fmt.Fprintf(&b, " %s/%d/%d%v", r.Name, r.ID[15], r.Partitions, r.Configs)
 		case RemoveTopicRecord:
 			b.WriteString(" removed")
+		case ProducerIDsRecord:
+			fmt.Fprintf(&b, " ids/%d", r.Next)
 		}
 	}
 	return b.String()
@@ -57,6 +59,7 @@ var exampleGroups = [][]MetadataRecord{
 	},
 	{
 		PurgeTopicRecord{ID: testID(2)},
+		ProducerIDsRecord{Next: 1000},
 	},
 }
 
@@ -79,10 +82,10 @@ func TestMetadataImage(t *testing.T) {
 	}
 	f("1: a.b/2/1map[] orders/1/3map[flush.ms:5 segment.bytes:1048576]", exampleGroups[0]...)
 	f("2: a.b/2/1map[] removed a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576]", exampleGroups[1]...)
-	f("3: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576]", exampleGroups[2]...)
-	f("4: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576]", ConfigRecord{ID: testID(3), Key: "k", Remove: true})
-	f("5: a.b/3/2map[k:] orders/1/8map[retention.ms:-1 segment.bytes:1048576]", ConfigRecord{ID: testID(3), Key: "k"})
-	f("6: orders/1/8map[retention.ms:-1 segment.bytes:1048576]", RemoveTopicRecord{testID(3)}, PurgeTopicRecord{testID(3)})
+	f("3: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", exampleGroups[2]...)
+	f("4: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k", Remove: true})
+	f("5: a.b/3/2map[k:] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k"})
+	f("6: orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", RemoveTopicRecord{testID(3)}, PurgeTopicRecord{testID(3)})
 	for i, image := range images {
 		if got := image.text(); got != texts[i] {
 			t.Errorf("image %d became %s, was %s", i, got, texts[i])
@@ -144,6 +147,8 @@ func TestMetadataImageRefusals(t *testing.T) {
 	f(ConfigRecord{ID: testID(1), Key: "k", Value: "v", Remove: true}, ErrInvalidMetadata, "removed with value")
 	f(RemoveTopicRecord{testID(2)}, ErrUnknownTopic, "")
 	f(PurgeTopicRecord{testID(1)}, ErrUnknownTopic, "among the deleted")
+	f(ProducerIDsRecord{0}, ErrInvalidMetadata, "producer ids below 0, want more than 0")
+	f(ProducerIDsRecord{-1}, ErrInvalidMetadata, "below -1")
 
 	long := strings.Repeat("x", 249)
 	image = imageOf(t, []MetadataRecord{TopicRecord{Name: long, ID: testID(1), Partitions: 1}})
@@ -206,6 +211,7 @@ func TestMetadataRecordsGolden(t *testing.T) {
 	all = append(all, fields()...)
 	all = append(all, fields(f(4, "partitions"), f(2, "length of name"), f(3, "name a.b"), f(2, "number of configs"))...)
 	all = append(all, fields()...)
+	all = append(all, f(1, "kind"), f(1, "version"), f(8, "next producer id"))
 	golden.Check(t, "metadata-records", golden.Hex(p, all...))
 
 	got, err := parseMetadataRecords(p)
@@ -222,11 +228,13 @@ func TestParseMetadataRecords(t *testing.T) {
 		_, err := parseMetadataRecords([]byte(strings.Join(parts, "")))
 		matchError(t, err, target, want)
 	}
-	f(ErrUnknownVersion, "record 1: kind 0 version 1, want kind 1 to 5 version 1", "\x00\x01", string(id[:]))
-	f(ErrUnknownVersion, "record 1: kind 6 version 1", "\x06\x01", string(id[:]))
+	f(ErrUnknownVersion, "record 1: kind 0 version 1, want kind 1 to 6 version 1", "\x00\x01", string(id[:]))
+	f(ErrUnknownVersion, "record 1: kind 7 version 1", "\x07\x01", string(id[:]))
 	f(ErrUnknownVersion, "record 1: kind 4 version 2", "\x04\x02", string(id[:]))
 	f(ErrUnknownVersion, "record 2: kind 4 version 0", "\x04\x01", string(id[:]), "\x04\x00")
 	f(ErrInvalidMetadata, "0 bytes left, want 1", "\x04")
+	f(ErrUnknownVersion, "record 1: kind 6 version 2", "\x06\x02", "12345678")
+	f(ErrInvalidMetadata, "7 bytes left, want 8", "\x06\x01", "1234567")
 	f(ErrInvalidMetadata, "15 bytes left, want 16", "\x04\x01", string(id[1:]))
 	f(ErrInvalidMetadata, "flag 2, want 0 or 1", "\x03\x01", string(id[:]), "\x02\x00\x01k\x00\x00")
 	f(ErrInvalidMetadata, "3 bytes left, want 65535", "\x03\x01", string(id[:]), "\x00\xff\xffabc")

@@ -137,6 +137,9 @@ func printCommit(w io.Writer, c dump.Commit) error {
 	}
 	for _, change := range c.Changes {
 		text := fmt.Sprintf("%s, id %s", change.Kind, change.TopicID)
+		if change.Kind == dump.ChangeProducerIDs {
+			text = fmt.Sprintf("%s, next %d", change.Kind, change.NextProducerID)
+		}
 		if change.Name != "" {
 			text += ", name " + change.Name
 		}

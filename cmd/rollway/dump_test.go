@@ -57,6 +57,9 @@ func dumpDir(t *testing.T) string {
 	if _, err := e.AlterTopic("orders", engine.TopicChange{Set: map[string]string{"segment.bytes": "1048576"}, Reset: []string{"flush.messages"}, Partitions: 2}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := e.InitProducerID(engine.NoProducerID); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := e.CreateTopic(engine.TopicSpec{Name: "gone"}); err != nil {
 		t.Fatal(err)
 	}

@@ -290,8 +290,10 @@ func TestTextFiles(t *testing.T) {
 func frame(number uint64, kind byte, fields ...any) []byte {
 	p := binary.BigEndian.AppendUint64(make([]byte, 4), number)
 	p = append(p, kind, 1)
-	p = append(p, make([]byte, 15)...)
-	p = append(p, 7)
+	if kind != 6 { // the one that is not of a topic
+		p = append(p, make([]byte, 15)...)
+		p = append(p, 7)
+	}
 	for _, field := range fields {
 		if s, ok := field.(string); ok {
 			p = append(binary.BigEndian.AppendUint16(p, uint16(len(s))), s...)
@@ -319,11 +321,13 @@ func TestMetadataLog(t *testing.T) {
 		want(t, lines(t, write(t, "rollway-metadata.log", parts...), Options{}), wanted...)
 	}
 	const id = "AAAAAAAAAAAAAAAAAAAABw"
-	created := "{Position:28 Number:1 Snapshot:false Changes:[{Kind:topic TopicID:" + id + " Name:orders Partitions:3 Configs:[{Key:flush.ms Value:5}]}]}"
+	created := "{Position:28 Number:1 Snapshot:false Changes:[{Kind:topic TopicID:" + id + " Name:orders Partitions:3 Configs:[{Key:flush.ms Value:5}] NextProducerID:0}]}"
 	f([][]byte{header})
 	f([][]byte{header, topic, config, remove}, created,
-		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:set config TopicID:"+id+" Name: Partitions:0 Configs:[{Key:flush.ms Value:6}]}]}", at),
+		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:set config TopicID:"+id+" Name: Partitions:0 Configs:[{Key:flush.ms Value:6}] NextProducerID:0}]}", at),
 		"{Position:...")
+	f([][]byte{header, topic, frame(2, 6, int64(2000))}, created,
+		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:producer ids TopicID: Name: Partitions:0 Configs:[] NextProducerID:2000}]}", at))
 	f([][]byte{header, topic, damaged, remove}, created, fmt.Sprintf("problem %d: frame checksum ...", at),
 		"{Position:...", fmt.Sprintf("problem %d: commit 3, want 2", at+len(damaged)))
 	f([][]byte{header, topic, config[:len(config)-1]}, created, fmt.Sprintf("problem %d: frame of ...", at))

@@ -107,10 +107,12 @@ type Commit struct {
 // empty.
 type Change struct {
 	Kind       ChangeKind `json:"kind"`
-	TopicID    string     `json:"topic_id"`
+	TopicID    string     `json:"topic_id,omitempty"`
 	Name       string     `json:"name,omitempty"`
 	Partitions int32      `json:"partitions,omitempty"`
 	Configs    []Property `json:"configs,omitempty"` // of a new topic, or the one that is set or removed
+
+	NextProducerID int64 `json:"next_producer_id,omitempty"` // of producer ids: those below are reserved
 }
 
 // ChangeKind says what a Change does.
@@ -124,6 +126,7 @@ const (
 	ChangeRemoveConfig ChangeKind = "remove config"
 	ChangeRemoveTopic  ChangeKind = "remove topic"
 	ChangePurgeTopic   ChangeKind = "purge topic"
+	ChangeProducerIDs  ChangeKind = "producer ids"
 )
 
 // Problem is a place in the current file that is not what the format says.

@@ -143,8 +143,11 @@ type fieldReader struct {
 // change reads one record: kind, version, topic id and what the kind has.
 func (r *fieldReader) change() Change {
 	kind, version := r.uint(1), r.uint(1)
-	if r.err == nil && (kind < 1 || kind > 5 || version != recordVersion) {
-		r.err = fmt.Errorf("kind %d version %d, want kind 1 to 5 version %d", kind, version, recordVersion)
+	if r.err == nil && (kind < 1 || kind > 6 || version != recordVersion) {
+		r.err = fmt.Errorf("kind %d version %d, want kind 1 to 6 version %d", kind, version, recordVersion)
+	}
+	if kind == 6 {
+		return Change{Kind: ChangeProducerIDs, NextProducerID: r.int64()}
 	}
 	c := Change{TopicID: base64.RawURLEncoding.EncodeToString(r.take(16))}
 	switch kind {
@@ -191,5 +194,7 @@ func (r *fieldReader) uint(n int) (v uint32) {
 	}
 	return v
 }
+
+func (r *fieldReader) int64() int64 { return int64(r.uint(4))<<32 | int64(r.uint(4)) }
 
 func (r *fieldReader) string() string { return string(r.take(int(r.uint(2)))) }
