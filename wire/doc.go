@@ -13,9 +13,9 @@
 //     message from what a user typed calls it before AppendTo.
 //   - From the client: Hello, CreateTopic, DescribeTopic, ListTopics,
 //     AlterTopic, DeleteTopic, Produce, Fetch, Subscribe, Credit, Unsubscribe,
-//     ListOffsets.
+//     ListOffsets, InitProducer.
 //   - From the server: Welcome, Done, TopicDescription, TopicList, Produced,
-//     Data, OffsetFound, Error.
+//     Data, OffsetFound, ProducerAssigned, Error.
 //   - Error is also what Parse functions, Split and Check return: a server
 //     answers it as it is. Its Code says whether to try again and whether a
 //     Produce is in doubt.

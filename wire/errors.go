@@ -40,6 +40,10 @@ const (
 	CodeInternal           Code = 20 // the server has found a bug in itself
 	CodeBadHeadCheck       Code = 21 // the check of a head fails; what follows cannot be trusted
 	CodeTimeout            Code = 22 // the server has stopped waiting for what was asked for
+
+	CodeOutOfOrderSequence   Code = 23 // a batch of an idempotent producer does not follow the last one that the partition knows of it; nothing was appended
+	CodeInvalidProducerEpoch Code = 24 // a later epoch of the producer id is known
+	CodeUnknownProducerID    Code = 25 // the server has never given this producer id
 )
 
 // codeFact is what is fixed about a code.
@@ -74,6 +78,10 @@ var codes = map[Code]codeFact{
 	CodeInternal:           {name: "internal", inDoubt: true},
 	CodeBadHeadCheck:       {name: "bad head check"},
 	CodeTimeout:            {name: "timeout", inDoubt: true},
+
+	CodeOutOfOrderSequence:   {name: "out of order sequence"},
+	CodeInvalidProducerEpoch: {name: "invalid producer epoch"},
+	CodeUnknownProducerID:    {name: "unknown producer id"},
 }
 
 // String returns the name of the code as docs/protocol.md has it.

@@ -19,6 +19,7 @@ const (
 	KindCredit        Kind = 0x0a
 	KindUnsubscribe   Kind = 0x0b
 	KindListOffsets   Kind = 0x0c
+	KindInitProducer  Kind = 0x0d
 )
 
 // Kinds of frames that a server sends.
@@ -31,6 +32,7 @@ const (
 	KindProduced         Kind = 0x85
 	KindData             Kind = 0x86
 	KindOffsetFound      Kind = 0x87
+	KindProducerAssigned Kind = 0x88
 )
 
 // kindNames has the names of all kinds of version 1.
@@ -47,6 +49,7 @@ var kindNames = map[Kind]string{
 	KindCredit:        "Credit",
 	KindUnsubscribe:   "Unsubscribe",
 	KindListOffsets:   "ListOffsets",
+	KindInitProducer:  "InitProducer",
 
 	KindError:            "Error",
 	KindWelcome:          "Welcome",
@@ -56,6 +59,7 @@ var kindNames = map[Kind]string{
 	KindProduced:         "Produced",
 	KindData:             "Data",
 	KindOffsetFound:      "OffsetFound",
+	KindProducerAssigned: "ProducerAssigned",
 }
 
 // String returns the name of the kind as docs/protocol.md has it.

@@ -144,7 +144,7 @@ func TestUnknownKind(t *testing.T) {
 		}
 	}
 	f(0x00, "head: kind 0x00, want one of version 1")
-	f(0x0d, "head: kind 0x0d, want one of version 1")
+	f(0x7f, "head: kind 0x7f, want one of version 1")
 	f(0xff, "head: kind 0xff, want one of version 1")
 	f(KindData, "head: kind 0x86 (Data), which only a server sends")
 	f(KindFetch, "head: kind 0x08 (Fetch), which only a client sends")

@@ -28,6 +28,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindCredit:        parserOf(ParseCredit),
 	KindUnsubscribe:   parserOf(ParseUnsubscribe),
 	KindListOffsets:   parserOf(ParseListOffsets),
+	KindInitProducer:  parserOf(ParseInitProducer),
 
 	KindError:            func(f Frame) (message, error) { return ParseError(f) },
 	KindWelcome:          parserOf(ParseWelcome),
@@ -37,6 +38,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindProduced:         parserOf(ParseProduced),
 	KindData:             parserOf(ParseData),
 	KindOffsetFound:      parserOf(ParseOffsetFound),
+	KindProducerAssigned: parserOf(ParseProducerAssigned),
 }
 
 // parserOf gives what a Parse function returns the methods of its pointer.
@@ -207,6 +209,12 @@ func samples() []sample {
 			Topic: []byte("orders"), Partition: 1, Query: QueryTimestamp, TimestampMs: 1_700_000_000_000,
 		}, fields: []golden.Field{
 			{Len: 8, Name: "topic"}, {Len: 4, Name: "partition"}, {Len: 1, Name: "query"}, {Len: 8, Name: "timestamp"},
+		}},
+		{name: "init_producer", id: 11, m: &InitProducer{ProducerID: NoProducer, Epoch: NoProducer}, fields: []golden.Field{
+			{Len: 8, Name: "producerID"}, {Len: 2, Name: "epoch"},
+		}},
+		{name: "producer_assigned", id: 11, m: &ProducerAssigned{ProducerID: 4711, Epoch: 0}, fields: []golden.Field{
+			{Len: 8, Name: "producerID"}, {Len: 2, Name: "epoch"},
 		}},
 		{name: "offset_found", id: 10, m: &OffsetFound{Offset: 42, TimestampMs: 1_700_000_000_000, LeaderEpoch: 3}, fields: []golden.Field{
 			{Len: 8, Name: "offset"}, {Len: 8, Name: "timestamp"}, {Len: 4, Name: "leaderEpoch"},

@@ -103,7 +103,7 @@ func (s *session) flush(out *netloop.Out) {
 	for _, r := range g.appends {
 		r.Batches = nil // the driver's again
 		if r.Err == nil && r.Acks != engine.AcksNone {
-			g.next = r.NextOffset
+			g.next = max(g.next, r.NextOffset) // a duplicate may lie below the one before it
 		}
 	}
 	g.wait.reset(g.partition)
