@@ -34,6 +34,7 @@ var kafkaSettings = map[string]struct {
 	"socket.send.buffer.bytes":                {flag: "send-buffer", convert: systemDefault},
 	"connections.max.idle.ms":                 {flag: "idle-timeout", convert: milliseconds},
 	"num.recovery.threads.per.data.dir":       {flag: "recovery-parallelism"},
+	"producer.id.expiration.ms":               {flag: "producer-id-expiration", convert: milliseconds},
 	"log.flush.offset.checkpoint.interval.ms": {flag: "checkpoint-interval", convert: milliseconds},
 }
 

@@ -132,6 +132,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.Engine.CheckpointInterval, "checkpoint-interval", time.Minute, "how often recovery points move")
 	f.IntVar(&o.Engine.SyncParallelism, "sync-parallelism", 16, "files that one group commit syncs at a time")
 	f.IntVar(&o.Engine.RecoveryParallelism, "recovery-parallelism", 4, "partitions that are recovered at a time")
+	f.DurationVar(&o.Engine.ProducerIDExpiration, "producer-id-expiration", 24*time.Hour, "how long a partition remembers an idempotent producer that is silent")
+	f.IntVar(&o.Engine.MaxProducers, "max-producers", 10_000, "most idempotent producers that a partition remembers, 200 bytes each")
 	f.Var(&o.minFree, "min-free", "free space below which nothing is appended, while fetches and deletions go on; 0: 1GiB, or a twentieth of the file system if that is less; -1: none")
 	f.Var(&o.ballast, "ballast", "size of a file that is given up so that a full disk starts, recovers and deletes; 0: 16MiB, or a sixteenth of the file system if that is less; -1: none")
 	f.BoolVar(&o.exitOnFailure, "exit-on-storage-error", true, "exit with 1 when a write or sync fails and the data directory stops; otherwise go on serving what is visible")

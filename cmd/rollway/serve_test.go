@@ -69,6 +69,7 @@ func TestKafkaSettings(t *testing.T) {
 	f("max.connections.per.ip=10", "max-connections-per-ip 10")
 	f("socket.send.buffer.bytes=-1", "send-buffer 0")
 	f("connections.max.idle.ms=-1", "idle-timeout -1ms")
+	f("producer.id.expiration.ms=3600000", "producer-id-expiration 1h0m0s")
 	f("log.flush.offset.checkpoint.interval.ms=60000", "checkpoint-interval 1m0s")
 	f("log.retention.hours=-1", "topic retention.ms -1")
 	f("log.roll.hours=1", "topic segment.ms 3600000")
