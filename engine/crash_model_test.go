@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollway/rollway/engine/record"
@@ -42,14 +43,23 @@ type crashPartition struct {
 	end     Offset // where the next append goes
 	// need is the end of what was acknowledged or visible and promised to stay.
 	need Offset
+	// producer and sequence are those of the next batch.
+	producer int64
+	sequence int32
 	// live is the running engine's partition; nil while there is none.
 	live *Partition
 }
+
+// crashProducers numbers the producers of tests: each partition of each topic
+// has its own, so that nothing of another one's can stand in for it.
+var crashProducers atomic.Int64
 
 type crashBatch struct {
 	base  Offset
 	bytes []byte // masked
 }
+
+func newCrashPartition() *crashPartition { return &crashPartition{producer: crashProducers.Add(1)} }
 
 // masked copies a batch without what the log decides beside the base offset.
 func masked(b record.Batch) []byte {
@@ -172,7 +182,10 @@ func (m *crashPartition) check(p *Partition) error {
 	if next != o.LogEnd {
 		return fmt.Errorf("%s ends at offset %d, its batches at %d", p, o.LogEnd, next)
 	}
-	return m.checkLookups(p, found)
+	if err := m.checkLookups(p, found); err != nil {
+		return err
+	}
+	return checkProducers(p, found)
 }
 
 // asked tells whether b was to be appended where it is: below what was promised
@@ -210,6 +223,31 @@ func (m *crashPartition) checkLookups(p *Partition, found []record.Batch) error 
 		if err != nil || at.Offset != b.NextOffset()-1 {
 			return fmt.Errorf("%s: the record of %d ms is found at offset %d, want %d: %w", p, b.MaxTimestamp(), at.Offset, b.NextOffset()-1, err)
 		}
+	}
+	return nil
+}
+
+// checkProducers holds what is known of idempotent producers against the log.
+func checkProducers(p *Partition, found []record.Batch) error {
+	want := map[int64]record.Batch{}
+	for _, b := range found {
+		if b.ProducerID() >= 0 {
+			want[b.ProducerID()] = b
+		}
+	}
+	for _, known := range p.Producers() {
+		last, ok := want[known.ID]
+		if !ok {
+			return fmt.Errorf("%s remembers %+v, who has no batch in the log", p, known)
+		}
+		sequence := last.BaseSequence() + last.LastOffsetDelta()
+		if known.LastOffset != last.LastOffset() || known.LastSequence != sequence {
+			return fmt.Errorf("%s remembers %+v, the last batch is at offset %d with sequence %d", p, known, last.LastOffset(), sequence)
+		}
+		delete(want, known.ID)
+	}
+	for id, b := range want {
+		return fmt.Errorf("%s does not remember producer %d, whose last batch is at offset %d", p, id, b.BaseOffset())
 	}
 	return nil
 }
@@ -289,10 +327,33 @@ func (m *crashPartition) settle(p *Partition) {
 		}
 	}
 	m.batches = nil
+	m.producer, m.sequence = crashProducers.Add(1), 0
 	for _, b := range found {
+		if b.ProducerID() >= 0 {
+			m.producer, m.sequence = b.ProducerID(), b.BaseSequence()+int32(b.Count())
+		}
 		m.batches = append(m.batches, crashBatch{b.BaseOffset(), masked(b)})
 	}
 	m.batches = append(m.batches, inDoubt...)
+}
+
+// repeatLast sends the last batch of the log again, if its producer is
+// idempotent: it is recognized.
+func (m *crashPartition) repeatLast(p *Partition) error {
+	found, err := readBatches(p, p.Offsets().LogStart)
+	if err != nil || len(found) == 0 || found[len(found)-1].ProducerID() < 0 {
+		return err
+	}
+	last := found[len(found)-1]
+	request := &AppendRequest{Batches: slices.Clone(last), Acks: AcksAll}
+	record.Batch(request.Batches).SetBaseOffset(0)
+	if err := p.Produce(context.Background(), request); err != nil {
+		return fmt.Errorf("repeat the last batch of %s: %w", p, err)
+	}
+	if !request.Duplicate || request.BaseOffset != last.BaseOffset() || request.NextOffset != last.NextOffset() {
+		return fmt.Errorf("the last batch of %s, at offset %d, was sent again and appended at %d", p, last.BaseOffset(), request.BaseOffset)
+	}
+	return nil
 }
 
 // openCrashed opens an engine on what a crash has left and waits until it is

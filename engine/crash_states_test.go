@@ -400,7 +400,7 @@ func (r *crashRun) topic(name string) (*crashTopic, error) {
 	if r.engine == nil || r.engine.Failure() != nil {
 		return nil, nil
 	}
-	t := &crashTopic{name: name, partitions: []*crashPartition{{}, {}}}
+	t := &crashTopic{name: name, partitions: []*crashPartition{newCrashPartition(), newCrashPartition()}}
 	r.mu.Lock()
 	r.model.topics = append(r.model.topics, t)
 	r.mu.Unlock()
@@ -428,7 +428,7 @@ func (r *crashRun) append(partitions ...*crashPartition) error {
 		if p == nil || p.live == nil || r.engine.Failure() != nil {
 			continue
 		}
-		request := &AppendRequest{Batches: r.batch(), Acks: AcksAll}
+		request := &AppendRequest{Batches: r.batch(p), Acks: AcksAll}
 		r.mu.Lock()
 		next := p.end + Offset(record.Batch(request.Batches).Count())
 		p.batches = append(p.batches, crashBatch{p.end, masked(request.Batches)})
@@ -445,6 +445,9 @@ func (r *crashRun) append(partitions ...*crashPartition) error {
 		}
 		r.mu.Lock()
 		p.end = next
+		if id := record.Batch(request.Batches).ProducerID(); id >= 0 {
+			p.sequence += int32(record.Batch(request.Batches).Count())
+		}
 		r.mu.Unlock()
 		waits = append(waits, func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // it hangs
@@ -470,14 +473,18 @@ func (r *crashRun) append(partitions ...*crashPartition) error {
 	return r.settled(nil)
 }
 
-func (r *crashRun) batch() []byte {
+// batch builds the next batch for a partition, mostly of its idempotent producer.
+func (r *crashRun) batch(p *crashPartition) []byte {
 	r.serial++
 	ms := r.clock.ms.Add(10)
 	values := make([]string, 1+r.random.IntN(3))
 	for i := range values {
 		values[i] = fmt.Sprintf("%d.%d %s", r.serial, i, strings.Repeat("x", r.random.IntN(r.sizes)))
 	}
-	return batchOf(r.hunt.t, ms, values...)
+	if r.random.IntN(3) == 0 {
+		return batchOf(r.hunt.t, ms, values...)
+	}
+	return batchBy(r.hunt.t, &record.Producer{ID: p.producer, BaseSequence: p.sequence}, ms, values...)
 }
 
 func (r *crashRun) checkpoint() error {
@@ -676,8 +683,11 @@ func (r *crashRun) goOn(e *Engine, image *vfs.Mem, seed uint64) error {
 	for name, t := range e.Topics() {
 		twin := &crashTopic{name: name, id: t.ID(), state: topicThere}
 		for _, p := range t.Partitions() {
-			q := new(crashPartition)
+			q := newCrashPartition()
 			q.settle(p)
+			if err := q.repeatLast(p); err != nil {
+				return err
+			}
 			probe := batchOf(r.hunt.t, r.clock.ms.Load()+5, "behind the crash")
 			q.batches = append(q.batches, crashBatch{q.end, masked(probe)})
 			request := &AppendRequest{Batches: probe, Acks: AcksAll}

@@ -59,8 +59,14 @@ func createTopic(t testing.TB, e *Engine, name string, configs ...string) *Parti
 // timestamp on.
 func batchOf(t testing.TB, timestamp int64, values ...string) []byte {
 	t.Helper()
+	return batchBy(t, nil, timestamp, values...)
+}
+
+// batchBy is batchOf an idempotent producer, if that is not nil.
+func batchBy(t testing.TB, producer *record.Producer, timestamp int64, values ...string) []byte {
+	t.Helper()
 	var b record.Builder
-	b.Reset(record.BuilderOptions{})
+	b.Reset(record.BuilderOptions{Producer: producer})
 	for i, v := range values {
 		if err := b.Append(timestamp+int64(i), nil, []byte(v)); err != nil {
 			t.Fatal(err)
