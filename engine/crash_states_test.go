@@ -41,6 +41,9 @@ func TestCrashStates(t *testing.T) {
 	want := int64(envNumber(t, "ROLLWAY_CRASH_STATES", crashStates))
 	seed := envNumber(t, "ROLLWAY_CRASH_SEED", uint64(time.Now().UnixNano()))
 	hunt := &crashHunt{t: t, seed: seed}
+	if os.Getenv("ROLLWAY_CRASH_RANDOM") != "" {
+		hunt.randomOnly = true
+	}
 	if name := os.Getenv("ROLLWAY_CRASH_WORKLOAD"); name != "" {
 		hunt.run(name)
 	} else {
@@ -71,6 +74,7 @@ func envNumber(t testing.TB, name string, fallback uint64) uint64 {
 type crashHunt struct {
 	t          testing.TB
 	seed       uint64
+	randomOnly bool
 	states     atomic.Int64
 	workloads  atomic.Int64
 	exhaustive atomic.Int64 // workloads of shortWorkloads that were run
@@ -97,7 +101,7 @@ func (h *crashHunt) runUntil(states int64) {
 					return
 				}
 				// One in four is random until the short ones are through.
-				if i := n - n/4 - 1; n%4 != 0 && i < len(short) {
+				if i := n - n/4 - 1; n%4 != 0 && i < len(short) && !h.randomOnly {
 					h.run(short[i])
 					h.exhaustive.Add(1)
 				} else {
@@ -246,7 +250,7 @@ func (r *crashRun) operations() []string {
 	ops := []string{"+"}
 	weights := []string{
 		"append0", "append0", "append1", "append1", "both", "both", "batches", "batches", "roll", "roll",
-		"checkpoint", "create", "delete", "loose", "reopen", "kill", "cut", "fault", "fault",
+		"checkpoint", "create", "delete", "loose", "reopen", "kill", "cut", "fault", "fault", "full",
 	}
 	for range 4 + r.random.IntN(24) {
 		ops = append(ops, weights[r.random.IntN(len(weights))])
@@ -350,6 +354,8 @@ func (r *crashRun) operate(op string) error {
 		return r.crash([]vfs.Keep{vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepSynced}[r.random.IntN(3)])
 	case "fault":
 		return r.fault()
+	case "full":
+		return r.full()
 	}
 	panic("unknown operation " + op)
 }
@@ -555,17 +561,25 @@ func (r *crashRun) reopen() error {
 	return r.start()
 }
 
-// fault has one of the next calls fail, by an error that is final or not.
+// fault has one of the calls of an operation fail, by an error that is final or
+// not.
 func (r *crashRun) fault() error {
 	ops := []vfs.Op{vfs.OpWrite, vfs.OpWrite, vfs.OpDatasync, vfs.OpDatasync, vfs.OpSyncDir, vfs.OpCreate, vfs.OpTruncate, vfs.OpRename}
 	r.faults.Arm(vfs.Fault{
-		Op: ops[r.random.IntN(len(ops))],
-		N:  1 + r.random.Int64N(4),
+		Op:     ops[r.random.IntN(len(ops))],
+		Suffix: []string{"", ".log"}[r.random.IntN(2)], // mostly a segment
+		N:      1 + r.random.Int64N(3),
 		// EIO stops the directory; a full disk does so only from a sync.
 		Err:   []error{syscall.EIO, syscall.ENOSPC}[r.random.IntN(2)],
-		Short: r.random.Int64N(3000),
+		Short: r.random.Int64N(int64(2 * r.sizes)),
 	})
-	return nil
+	return r.operate([]string{"both", "both", "batches", "roll", "checkpoint", "create", "delete", "reopen"}[r.random.IntN(8)])
+}
+
+// full has the next append meet a full disk, in the middle of its write.
+func (r *crashRun) full() error {
+	r.faults.Arm(vfs.Fault{Op: vfs.OpWrite, Suffix: ".log", N: 1, Err: syscall.ENOSPC, Short: r.random.Int64N(int64(2 * r.sizes))})
+	return r.operate([]string{"both", "batches"}[r.random.IntN(2)])
 }
 
 func (r *crashRun) violated() error {

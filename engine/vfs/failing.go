@@ -47,7 +47,8 @@ type Fault struct {
 	// Err is the errno, which the caller gets in a *fs.PathError. nil is for a
 	// short write: io.ErrShortWrite.
 	Err error
-	// Short is how many bytes of a failing write are written nevertheless.
+	// Short is how many bytes of a failing write are written nevertheless, but not
+	// all: a write that wrote everything does not fail.
 	Short int64
 	// Stay has every such call fail from the Nth on; otherwise it is only that one.
 	Stay bool
@@ -262,7 +263,11 @@ func (f *failingFile) WriteAt(off int64, bufs ...[]byte) (int64, error) {
 	if fault == nil {
 		return f.File.WriteAt(off, bufs...)
 	}
-	n, err := f.File.WriteAt(off, leading(bufs, fault.Short)...)
+	length := int64(0)
+	for _, b := range bufs {
+		length += int64(len(b))
+	}
+	n, err := f.File.WriteAt(off, leading(bufs, max(0, min(fault.Short, length-1)))...)
 	if err != nil {
 		return n, err
 	}
