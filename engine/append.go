@@ -88,7 +88,7 @@ func (p *Partition) Append(requests ...*AppendRequest) {
 	} else if isNoSpace(err) && !isFinal(err) {
 		p.engine.space.foundFull(err)
 	}
-	p.appended(end)
+	p.appended(end, config.Durable())
 }
 
 // prepare does all of an append that needs no lock.
@@ -254,7 +254,11 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 	if segment == nil {
 		return n, nil
 	}
+	base, position := p.log.next, segment.size
 	err := p.log.write(segment, p.group)
+	if err == nil && config.Durable() {
+		p.engine.committer.stage(p, segment, position, base, p.group, p.log.end())
+	}
 	clear(p.group)
 	if err != nil {
 		return 0, err
@@ -305,13 +309,17 @@ func (p *Partition) refusal(err error) error {
 	return err
 }
 
-// appended publishes the new end of the log and sees that it becomes durable.
-func (p *Partition) appended(end mark) {
+// appended publishes the new end of the log and sees that it becomes durable,
+// unless it was staged for that.
+func (p *Partition) appended(end mark, staged bool) {
 	o := p.update(func(o *offsetMarks) {
 		if end.offset > o.logEnd.offset {
 			o.logEnd = end
 		}
 	})
+	if staged {
+		return
+	}
 	// The config of now, not of the append: either it is that of a change to
 	// durable commits, or configure, which comes after it, sees this end.
 	config := p.log.config()

@@ -10,11 +10,12 @@ import (
 
 // batchCheck walks whole batches of a segment and checks everything about them:
 // bounds, magic, crc and counts, and what the crc does not cover: that base
-// offsets continue and epochs do not fall.
+// offsets continue and that epochs are in order.
 type batchCheck struct {
 	checkpoint
-	file vfs.File
-	size Position
+	file   vfs.File
+	size   Position
+	epochs leaderEpochs // those that are known to have begun; empty: any
 
 	buffer []byte
 	valid  []byte // what buffer holds, from position on
@@ -81,8 +82,20 @@ func (c *batchCheck) verify(b record.Batch) error {
 	if b.BaseOffset() != c.next {
 		return fmt.Errorf("base offset %d, want %d (the previous batch ends at %d)", b.BaseOffset(), c.next, c.next-1)
 	}
-	if b.LeaderEpoch() < c.epoch {
-		return fmt.Errorf("leader epoch %d, want at least %d as in the previous batch", b.LeaderEpoch(), c.epoch)
+	return c.verifyEpoch(b)
+}
+
+// verifyEpoch checks the order of epochs. Where a batch falls behind the one
+// before it, what is known of the epochs tells which of the two is wrong; an
+// epoch that never began is wrong in any case.
+func (c *batchCheck) verifyEpoch(b record.Batch) error {
+	epoch := b.LeaderEpoch()
+	latest, _, known := c.epochs.latest()
+	switch {
+	case known && epoch > latest:
+		return fmt.Errorf("leader epoch %d, want at most %d, the latest that began", epoch, latest)
+	case epoch < c.epoch && (!known || c.epochs.at(b.BaseOffset()) != epoch):
+		return fmt.Errorf("leader epoch %d, want at least %d as in the previous batch", epoch, c.epoch)
 	}
 	return nil
 }

@@ -32,7 +32,11 @@ func (e *Engine) tryCheckpoint() {
 	}
 	if _, err := e.checkpoint(false); err != nil {
 		e.options.Log.Warn("checkpoint was not written", "error", err)
+		return
 	}
+	e.checkpointMu.Lock()
+	defer e.checkpointMu.Unlock()
+	e.journalRecovered()
 }
 
 // checkpoint makes the indexes below each partition's durable end durable too
@@ -88,6 +92,11 @@ func (e *Engine) writePoints(points offsetCheckpoint) error {
 		return fmt.Errorf("write %s: %w", recoveryPointFile, err)
 	}
 	e.points = points
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			p.checkpointed.Store(int64(points[partitionKey{p.topic, p.index}]))
+		}
+	}
 	return nil
 }
 
@@ -111,13 +120,17 @@ func (e *Engine) forgetPoints(topic string, first, end int32) error {
 // whether it moved.
 func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 	p.mu.Lock()
-	end := p.marks.Load().flushed.offset
+	flushed := p.marks.Load().flushed
+	end := flushed.offset
 	from := p.recoveryPoint
+	var jobs []syncJob
 	if final {
 		err = p.recordEpochIfNew()
 	}
 	var segments []*Segment
 	if end > from {
+		// What is durable may be so in the journal only.
+		jobs = p.log.unsyncedBelow(flushed, nil)
 		err = errors.Join(err, p.persistIndexesFrom(from))
 		list := p.log.list()
 		_, first := segmentOf(list, from)
@@ -128,6 +141,12 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 		}
 	}
 	p.mu.Unlock()
+	for _, job := range jobs {
+		if syncErr := p.engine.syncSegment(job); err == nil && syncErr != nil {
+			err = syncErr
+		}
+		job.segment.Release()
+	}
 	for _, s := range segments {
 		if err == nil {
 			err = p.engine.failure()

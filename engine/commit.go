@@ -5,31 +5,52 @@ import (
 	"time"
 )
 
-// committer makes appends durable: one per data directory. It takes all
-// partitions that have asked since the last round, syncs their files, several
-// at a time, and then moves their high watermarks. What arrives during a round
-// is the next one's, so the group grows with the load.
+// committer makes appends durable: one per data directory. Appends stage their
+// bytes in the record of the next group; the committer writes that to the commit
+// journal, with one sync for all, and then moves the high watermarks. What
+// arrives meanwhile is the next group's, so the group grows with the load.
 //
-// It is the only one that syncs .log files of partitions that are ready, so a
-// write-back error, which the kernel reports once, cannot go to somebody who
-// does not look (DESIGN: a write-back error is final).
+// A file that has much to commit, or bytes that were not staged, is synced itself
+// instead, and the record says so with a promise. Without a journal all files are.
 type committer struct {
 	engine *Engine
 	wake   chan struct{} // capacity 1
 
 	mu      sync.Mutex
-	queue   []*Partition         // to sync now
+	next    *commitGroup         // what is staged
+	journal *journal             // nil while there is none
 	delayed map[*Partition]int64 // to sync by then, ms of the engine's clock
 	timer   *time.Timer          // wakes for the earliest of delayed
 
 	// The committer goroutine's.
-	round []*Partition
-	jobs  []*Segment
-	ends  []mark
+	group *commitGroup
+	jobs  []syncJob
 }
+
+// commitGroup is what one round makes durable.
+type commitGroup struct {
+	members []commitMember
+	record  journalRecord
+}
+
+// commitMember is one partition of a group.
+type commitMember struct {
+	partition *Partition
+	end       mark  // where it is durable after the round
+	staged    int64 // bytes of it in the record
+	direct    bool  // its files are synced
+}
+
+// directBytes is how many bytes of one partition in one group are cheaper to
+// sync in their file than to write twice. docs/decisions/0009 has the
+// measurement.
+const directBytes = 256 << 10
 
 func newCommitter(e *Engine) *committer {
 	c := &committer{engine: e, wake: make(chan struct{}, 1), delayed: map[*Partition]int64{}}
+	c.next, c.group = new(commitGroup), new(commitGroup)
+	c.next.record.reset()
+	c.group.record.reset()
 	c.timer = time.AfterFunc(time.Hour, c.signal)
 	c.timer.Stop()
 	return c
@@ -42,18 +63,48 @@ func (c *committer) signal() {
 	}
 }
 
-// add has the partition synced in the next round.
+// add has the files of the partition synced in the next round.
 func (c *committer) add(p *Partition) {
 	c.mu.Lock()
-	queued := p.queued
-	if !queued {
-		p.queued = true
-		c.queue = append(c.queue, p)
+	c.join(p).direct = true
+	c.mu.Unlock()
+	c.signal()
+}
+
+// join returns the partition's member of the next group. Under c.mu.
+func (c *committer) join(p *Partition) *commitMember {
+	if p.member == 0 {
+		c.next.members = append(c.next.members, commitMember{partition: p})
+		p.member = len(c.next.members)
+		delete(c.delayed, p)
+	}
+	return &c.next.members[p.member-1]
+}
+
+// stage puts batches, which were just written to the segment at a position from
+// base on, into the next group. end is behind them. Under p.mu.
+func (c *committer) stage(p *Partition, s *Segment, position Position, base Offset, batches [][]byte, end mark) {
+	bytes := int(end.position - position)
+	c.mu.Lock()
+	m := c.join(p)
+	m.end = end
+	if !m.direct && c.fits(p, m, base, bytes) {
+		c.next.record.add(journalPromise{topic: p.id, partition: p.index, segment: s.base, position: position, next: end.offset}, bytes, batches)
+		m.staged += int64(bytes)
+		p.covered = end.offset
+	} else {
+		m.direct = true
 	}
 	c.mu.Unlock()
-	if !queued {
-		c.signal()
-	}
+	c.signal()
+}
+
+// fits tells whether bytes of a partition may go into the record: there is a
+// journal, what lies before them is durable or in the record, and neither they
+// nor the record are so large that the file is better synced. Under c.mu.
+func (c *committer) fits(p *Partition, m *commitMember, base Offset, bytes int) bool {
+	return c.journal != nil && base == p.covered && m.staged+int64(bytes) <= directBytes &&
+		len(c.next.record.bytes)+journalEntrySize+bytes <= c.journal.recordLimit()
 }
 
 // addWithin has the partition synced at most delayMs from now, unless that is
@@ -67,7 +118,7 @@ func (c *committer) addWithin(p *Partition, delayMs int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// flush.ms may have become shorter since the partition was put there.
-	if earlier, ok := c.delayed[p]; ok && earlier <= due || p.queued {
+	if earlier, ok := c.delayed[p]; ok && earlier <= due || p.member != 0 {
 		return
 	}
 	c.delayed[p] = due
@@ -85,7 +136,7 @@ func (c *committer) untilEarliest() time.Duration {
 	return time.Duration(max(first-c.engine.nowMs(), 0)) * time.Millisecond
 }
 
-// run commits until stop; the last round takes what is queued then.
+// run commits until stop; the last round takes what is staged then.
 func (c *committer) run(stop <-chan struct{}) {
 	for {
 		select {
@@ -99,84 +150,179 @@ func (c *committer) run(stop <-chan struct{}) {
 	}
 }
 
-// take moves what is due into round.
-func (c *committer) take() []*Partition {
+// take returns what is staged, with what is due, and begins the next group.
+func (c *committer) take() (*commitGroup, *journal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.round, c.queue = c.queue, c.round[:0]
-	for _, p := range c.round {
-		p.queued = false
-		delete(c.delayed, p)
-	}
 	if len(c.delayed) > 0 {
 		now := c.engine.nowMs()
 		for p, due := range c.delayed {
 			if due <= now {
-				delete(c.delayed, p)
-				c.round = append(c.round, p)
+				c.join(p).direct = true
 			}
 		}
 		if len(c.delayed) > 0 {
 			c.timer.Reset(c.untilEarliest())
 		}
 	}
-	return c.round
+	c.next, c.group = c.group, c.next
+	for i := range c.group.members {
+		c.group.members[i].partition.member = 0
+	}
+	return c.group, c.journal
 }
 
 // commit runs one round. Once a write or sync of the directory has failed it
 // does nothing any more.
 func (c *committer) commit() {
-	round := c.take()
-	if len(round) == 0 || c.engine.failure() != nil {
+	g, j := c.take()
+	defer g.reset()
+	if len(g.members) == 0 || c.engine.failure() != nil {
 		return
 	}
-	c.jobs, c.ends = c.jobs[:0], c.ends[:0]
-	for _, p := range round {
+	if j == nil {
+		c.engine.wantJournal()
+	} else if !c.makeRoom(g, j) {
+		j = nil
+	}
+	if j == nil {
+		g.allDirect()
+	}
+	c.syncDirect(g)
+	if j != nil && c.engine.failure() == nil {
+		c.writeRecord(g, j)
+	}
+	// A write or sync of this round or of another goroutine may have failed:
+	// then nothing is acknowledged, for the lost pages may be ours.
+	if c.engine.failure() != nil {
+		return
+	}
+	c.engine.stats.Commits.Add(1)
+	for _, m := range g.members {
+		m.partition.committed(m.end)
+	}
+}
+
+// makeRoom sees that the group's record fits the journal; false if it does not.
+func (c *committer) makeRoom(g *commitGroup, j *journal) bool {
+	carried, ok := j.room(len(g.record.bytes) + len(g.members)*journalEntrySize)
+	for _, promise := range carried {
+		g.record.add(promise, 0, nil)
+	}
+	return ok
+}
+
+// syncDirect syncs the files of the members that are not, or not only, in the
+// record.
+func (c *committer) syncDirect(g *commitGroup) {
+	c.jobs = c.jobs[:0]
+	for i := range g.members {
+		m := &g.members[i]
+		if !m.direct {
+			continue
+		}
+		p := m.partition
 		p.mu.Lock()
-		c.jobs = p.log.takeUnsynced(c.jobs)
-		c.ends = append(c.ends, p.log.end())
+		m.end = p.log.end()
+		c.jobs = p.log.unsyncedBelow(m.end, c.jobs)
+		c.mu.Lock()
+		p.covered = m.end.offset // what is appended from here on goes on from there
+		c.mu.Unlock()
 		p.mu.Unlock()
 	}
 	c.engine.syncAll(c.jobs)
-	for _, s := range c.jobs {
-		s.Release()
-	}
+	releaseJobs(c.jobs)
 	clear(c.jobs)
-	// A sync of this round or of another goroutine may have failed: then
-	// nothing is acknowledged, for the lost pages may be ours.
-	if c.engine.failure() == nil {
-		c.engine.stats.Commits.Add(1)
-		for i, p := range round {
-			p.committed(c.ends[i])
-		}
-	}
-	clear(round)
-	clear(c.ends)
 }
 
-// syncAll syncs the .log files of the segments, SyncParallelism at a time. The
-// first error stops the directory at once: no further sync is begun.
-func (e *Engine) syncAll(segments []*Segment) {
-	forEach(segments, e.options.SyncParallelism, func(s *Segment) error {
-		if err := e.failure(); err != nil {
-			return err
+// writeRecord makes the record durable, with promises for what was synced. If
+// the file system has no room for it, files are synced after all.
+func (c *committer) writeRecord(g *commitGroup, j *journal) {
+	for _, m := range g.members {
+		if !m.direct {
+			j.holds(m.partition)
+		} else if m.end.segment != nil {
+			g.record.add(m.partition.promiseOf(m.end), 0, nil)
 		}
-		file, err := s.open(0)
-		if err == nil {
-			e.stats.Syncs.Add(1)
-			err = file.Datasync()
-		}
-		if err != nil {
-			e.fail(syncFault(err))
-		}
-		return err
+	}
+	if g.record.entries == 0 {
+		return
+	}
+	written, err := j.write(&g.record)
+	switch {
+	case written:
+		c.engine.stats.JournalBytes.Add(wholeBlocks(len(g.record.bytes)))
+	case isFinal(err):
+		c.engine.fail(err)
+	default:
+		c.engine.options.Log.Warn("journal could not be written; files are synced instead", "error", err)
+		g.allDirect()
+		c.syncDirect(g)
+	}
+}
+
+func (g *commitGroup) allDirect() {
+	for i := range g.members {
+		g.members[i].direct = true
+	}
+}
+
+func (g *commitGroup) reset() {
+	clear(g.members)
+	g.members = g.members[:0]
+	g.record.reset()
+}
+
+// syncJob is a segment, pinned, that is to be synced up to end.
+type syncJob struct {
+	segment *Segment
+	end     Position
+}
+
+func releaseJobs(jobs []syncJob) {
+	for _, job := range jobs {
+		job.segment.Release()
+	}
+}
+
+// syncAll syncs .log files, SyncParallelism at a time. The first error stops the
+// directory at once: no further sync is begun.
+func (e *Engine) syncAll(jobs []syncJob) {
+	forEach(jobs, e.options.SyncParallelism, func(job syncJob) error {
+		return e.syncSegment(job)
 	})
+}
+
+// syncSegment syncs the .log file up to end, unless that was done. There is one
+// syncer of a file at a time: of two that overlap the kernel would tell only one
+// about a write-back error. The directory has stopped before the other goes on.
+func (e *Engine) syncSegment(job syncJob) error {
+	s := job.segment
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	if s.syncedTo() >= job.end {
+		return nil
+	}
+	if err := e.failure(); err != nil {
+		return err
+	}
+	file, err := s.open(0)
+	if err == nil {
+		e.stats.Syncs.Add(1)
+		err = file.Datasync()
+	}
+	if err != nil {
+		e.fail(syncFault(err))
+		return err
+	}
+	s.synced.Store(int64(job.end))
+	return nil
 }
 
 // forEach calls f for each item, at most width at a time and the first on the
 // caller's goroutine, and returns the first error after all have ended.
 func forEach[T any](items []T, width int, f func(T) error) error {
-	if len(items) == 1 || width <= 1 {
+	if len(items) <= 1 || width <= 1 {
 		var first error
 		for _, item := range items {
 			if err := f(item); err != nil && first == nil {

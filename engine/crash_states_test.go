@@ -190,7 +190,7 @@ func (r *crashRun) options(fs vfs.FS) Options {
 		FS: fs, Log: quiet, Now: r.clock.now, CheckpointInterval: 24 * time.Hour,
 		// What runs beside another call would make crashes hard to replay.
 		SyncParallelism: 1, RecoveryParallelism: 1,
-		MinFreeBytes: -1, BallastBytes: -1,
+		MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1, BootID: fmt.Sprint("boot ", boots.Add(1)),
 	}
 }
 

@@ -50,6 +50,11 @@ type Engine struct {
 	background     sync.WaitGroup
 	stopCommitter  chan struct{}
 	committing     sync.WaitGroup
+	journalFile    vfs.File     // nil while there is no journal; for reading
+	journalWanted  atomic.Bool  // a journal is there, or being made, or could not be
+	journalHeld    atomic.Bool  // retireJournal is not nil
+	retireJournal  func() error // ends a journal that is not written on; under checkpointMu
+	sameBoot       bool         // the last process ran in this boot; set by open
 	checkpointMu   sync.Mutex
 	points         offsetCheckpoint // what the recovery point file says; immutable; under checkpointMu
 	snapshotList   offsetCheckpoint // what producerSnapshotsFile says; immutable; under checkpointMu
@@ -61,13 +66,17 @@ type counters struct {
 	Commits atomic.Int64 // group commits
 	Syncs   atomic.Int64 // fdatasync of .log files
 	Refused atomic.Int64 // appends and topics
+
+	JournalBytes atomic.Int64 // written to the commit journal, padding included
 }
 
 // Stats is a copy of the engine's counters.
 type Stats struct {
 	Commits int64 // group commits since Open
-	Syncs   int64 // fdatasync(2) of .log files in them
+	Syncs   int64 // fdatasync(2) of .log files, in them and in the background
 	Refused int64 // appends and new partitions that were refused for want of space
+
+	JournalBytes int64 // bytes written to the commit journal
 }
 
 // Open opens the data directory dir, making it if it is missing, and returns
@@ -153,6 +162,25 @@ func (e *Engine) open() (err error) {
 	if err != nil {
 		return err
 	}
+	for _, t := range e.Topics() {
+		for _, p := range t.partitions {
+			// Also if it cannot be recovered, or not before Close, it keeps its
+			// point in the next checkpoint.
+			p.recoveryPoint = points[partitionKey{p.topic, p.index}]
+			p.checkpointed.Store(int64(p.recoveryPoint))
+		}
+	}
+	if e.sameBoot, err = e.readBoot(); err != nil {
+		return err
+	}
+	if err := e.findJournal(clean); err != nil {
+		return err
+	}
+	e.journalHeld.Store(e.retireJournal != nil)
+	e.journalWanted.Store(e.committer.journal != nil)
+	if j := e.committer.journal; j != nil {
+		e.committing.Go(func() { e.flushHalf(&j.halves[1-j.current]) })
+	}
 	e.committing.Go(func() { e.committer.run(e.stopCommitter) })
 	e.background.Go(func() { e.recoverAll(points, clean) })
 	e.background.Go(e.runCheckpoints)
@@ -210,13 +238,6 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 	for _, t := range e.Topics() {
 		partitions = append(partitions, t.partitions...)
 	}
-	for _, p := range partitions {
-		if PartitionState(p.state.Load()) == Recovering {
-			// Also if it cannot be recovered, or not before Close, it keeps its
-			// point in the next checkpoint.
-			p.recoveryPoint = points[partitionKey{p.topic, p.index}]
-		}
-	}
 	var damaged atomic.Int64
 	forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
 		if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
@@ -242,6 +263,9 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 	})
 	if len(partitions) > 0 && e.closing() == nil {
 		e.tryCheckpoint() // what was checked need not be checked again
+	}
+	if e.closing() == nil {
+		e.markBoot()
 	}
 	close(e.ready)
 	e.space.signal() // there may be ballast to make
@@ -284,7 +308,12 @@ func (e *Engine) NodeID() int32 { return e.options.NodeID }
 
 // Stats returns the counters.
 func (e *Engine) Stats() Stats {
-	return Stats{Commits: e.stats.Commits.Load(), Syncs: e.stats.Syncs.Load(), Refused: e.stats.Refused.Load()}
+	return Stats{
+		Commits:      e.stats.Commits.Load(),
+		Syncs:        e.stats.Syncs.Load(),
+		Refused:      e.stats.Refused.Load(),
+		JournalBytes: e.stats.JournalBytes.Load(),
+	}
 }
 
 // Failure returns the write-back error that stopped the directory, nil while it
@@ -378,6 +407,9 @@ func (e *Engine) closeCleanly() error {
 	if err != nil || !whole {
 		return err
 	}
+	if err := e.emptyJournal(); err != nil {
+		return err
+	}
 	return e.withBallast(func() error {
 		return writeFileAtomic(e.fs, ".", cleanShutdownFile, []byte(cleanShutdownContent))
 	})
@@ -386,6 +418,9 @@ func (e *Engine) closeCleanly() error {
 // release gives back what open took.
 func (e *Engine) release() error {
 	var errs []error
+	if e.journalFile != nil {
+		errs = append(errs, e.journalFile.Close())
+	}
 	if e.metadata != nil {
 		errs = append(errs, e.metadata.Close())
 	}

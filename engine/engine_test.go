@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,12 +22,22 @@ import (
 // quiet keeps what engines log out of the tests' output.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+// boots numbers the boots of tests: each open is in one of its own, so that what
+// is wrong at the end of a log may have been torn by a power cut.
+var boots atomic.Int64
+
+// sameBoot opens as if only the process had died.
+func sameBoot(o *Options) { o.BootID = "boot of the test" }
+
 // openEngine opens dir, waits until it is ready and closes it with the test. It
 // has no floor and no ballast unless a change says so: what a test finds must
-// not depend on how full the disk is.
+// not depend on how full the disk is. It has no journal either.
 func openEngine(t testing.TB, dir string, change ...func(*Options)) *Engine {
 	t.Helper()
-	options := Options{Log: quiet, MinFreeBytes: -1, BallastBytes: -1}
+	options := Options{
+		Log: quiet, MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1,
+		BootID: fmt.Sprint("boot ", boots.Add(1)),
+	}
 	for _, c := range change {
 		c(&options)
 	}

@@ -73,6 +73,9 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 	if err := p.readable(); err != nil {
 		return Slice{}, false, err
 	}
+	if r.Offset, err = p.pastDamage(r.Offset); err != nil {
+		return Slice{}, false, err
+	}
 	marks := p.marks.Load()
 	empty, err := p.bound(r.Offset, marks)
 	if empty || err != nil {
@@ -88,10 +91,11 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 		return Slice{}, true, nil
 	}
 	if c.segment == nil {
-		c.position, _, err = segment.locate(r.Offset, limit.position)
+		c.position, _, err = segment.locate(r.Offset, limit)
 	}
 	end := mark{}
 	if err == nil {
+		limit = p.log.damage.bound(segment, c.position, limit)
 		end, err = segment.cut(c.position, r.MaxBytes, limit)
 	}
 	if err == nil {
@@ -173,6 +177,10 @@ func (p *Partition) Seek(off Offset) (Cursor, error) {
 		if err := p.readable(); err != nil {
 			return Cursor{}, err
 		}
+		off, err := p.pastDamage(off)
+		if err != nil {
+			return Cursor{}, err
+		}
 		marks := p.marks.Load()
 		c := Cursor{offset: off}
 		empty, err := p.bound(off, marks)
@@ -183,7 +191,7 @@ func (p *Partition) Seek(off Offset) (Cursor, error) {
 		if segment == nil || !segment.pin() {
 			continue
 		}
-		c.position, _, err = segment.locate(off, limit.position)
+		c.position, _, err = segment.locate(off, limit)
 		segment.Release()
 		c.segment = segment
 		return c, p.reported(err)
@@ -204,6 +212,9 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 	if err := p.readable(); err != nil {
 		return Slice{}, err
 	}
+	if err := p.streamPastDamage(c); err != nil {
+		return Slice{}, err
+	}
 	marks := p.marks.Load()
 	if c.segment == nil {
 		// Seek met the high watermark; there may be records now.
@@ -219,6 +230,7 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 		_, err := p.bound(c.offset, marks)
 		return Slice{Offsets: marks.public(), AtEnd: true}, err
 	}
+	limit = p.log.damage.bound(segment, c.position, limit)
 	remain := limit.position - c.position
 	if remain == 0 {
 		c.segment = segment
@@ -239,6 +251,19 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 		c.offset = limit.offset
 	}
 	return s, nil
+}
+
+// streamPastDamage moves a stream that stands at damage behind it, if readers are
+// let past that.
+func (p *Partition) streamPastDamage(c *Cursor) error {
+	if c.offset < 0 {
+		return nil // inside a batch; a stream stops where damage begins
+	}
+	to, err := p.pastDamage(c.offset)
+	if err == nil && to != c.offset {
+		*c = Cursor{offset: to}
+	}
+	return err
 }
 
 // FetchWait is Fetch that waits, at most maxWait, until at least minBytes are

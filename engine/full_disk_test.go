@@ -158,7 +158,7 @@ func TestNewDirectoryOnFullDisk(t *testing.T) {
 		fs := traceDir(t, t.TempDir())
 		disk := &fullDisk{room: n}
 		fs.hook(disk.refuse)
-		e, err := Open("", Options{FS: fs, Log: quiet, MinFreeBytes: -1, BallastBytes: -1})
+		e, err := Open("", Options{FS: fs, Log: quiet, MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1})
 		if err == nil {
 			if err := e.Close(); err != nil && !isNoSpace(err) {
 				t.Error(err)

@@ -15,7 +15,8 @@ const scanWindow = 64 << 10
 
 // headerScan walks the batches of a segment and reads only their headers, or a
 // window of the file at a time where batches are small. The headers have sane
-// lengths and magic; nothing else of them is checked.
+// lengths and magic, and their offsets go on from one to the next; nothing else of
+// them is checked. What is known to be damaged is passed over.
 type headerScan struct {
 	segment  *Segment
 	file     vfs.File
@@ -24,7 +25,9 @@ type headerScan struct {
 	err      error
 
 	end    Position // where the next batch starts
+	expect Offset   // its base offset; -1 when that is not known
 	limit  Position
+	damage []DamagedRange // of the segment
 	window []byte
 	valid  []byte // what of window was read
 	start  Position
@@ -44,7 +47,13 @@ func (s *Segment) scan(position, limit Position, windowBytes int) (*headerScan, 
 	if cap(window) < windowBytes {
 		window = make([]byte, windowBytes)
 	}
-	*c = headerScan{segment: s, file: file, position: position, end: position, limit: limit, window: window[:windowBytes]}
+	*c = headerScan{
+		segment: s, file: file, position: position, end: position, expect: -1, limit: limit,
+		damage: s.log.damage.in(s), window: window[:windowBytes],
+	}
+	if position == 0 {
+		c.expect = s.base
+	}
 	return c, nil
 }
 
@@ -56,6 +65,7 @@ func (c *headerScan) close() {
 
 // next goes to the next batch; false at the limit or on an error.
 func (c *headerScan) next() bool {
+	c.passDamage()
 	if c.err != nil || c.end >= c.limit {
 		return false
 	}
@@ -66,14 +76,41 @@ func (c *headerScan) next() bool {
 	}
 	size, err := record.PeekSize(head)
 	if err != nil {
-		return c.fail(c.segment.damage(-1, c.position, err))
+		return c.fail(c.segment.damage(c.expect, c.position, err))
 	}
 	if Position(size) > c.limit-c.position {
-		return c.fail(c.segment.damage(-1, c.position, fmt.Errorf("batch of %d bytes, but %d remain", size, c.limit-c.position)))
+		return c.fail(c.segment.damage(c.expect, c.position, fmt.Errorf("batch of %d bytes, but %d remain", size, c.limit-c.position)))
 	}
 	c.header = record.Batch(head)
+	if err := c.inOrder(); err != nil {
+		return c.fail(c.segment.damage(c.expect, c.position, err))
+	}
 	c.end = c.position + Position(size)
+	c.expect = c.header.NextOffset()
 	return true
+}
+
+// inOrder checks the offsets of the header.
+func (c *headerScan) inOrder() error {
+	base := c.header.BaseOffset()
+	switch {
+	case c.expect >= 0 && base != c.expect:
+		return fmt.Errorf("base offset %d, want %d", base, c.expect)
+	case c.header.LastOffsetDelta() < 0:
+		return fmt.Errorf("last offset delta %d, want at least 0", c.header.LastOffsetDelta())
+	}
+	return nil
+}
+
+// passDamage goes to the end of the damage that begins where the next batch
+// should.
+func (c *headerScan) passDamage() {
+	for len(c.damage) > 0 && c.damage[0].Start <= c.end {
+		if r := c.damage[0]; r.Start == c.end || r.End > c.end {
+			c.end, c.expect = r.End, r.To
+		}
+		c.damage = c.damage[1:]
+	}
 }
 
 func (c *headerScan) fail(err error) bool {
@@ -86,7 +123,7 @@ func (c *headerScan) fault() error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.segment.damage(-1, c.position, errors.New("no batch, want one"))
+	return c.segment.damage(c.expect, c.position, errors.New("no batch, want one"))
 }
 
 // read returns the header at position, from the window if it is there.
@@ -102,7 +139,7 @@ func (c *headerScan) read(position Position) ([]byte, error) {
 		return c.valid[:record.HeaderSize], nil
 	}
 	if err == nil || err == io.EOF {
-		err = c.segment.damage(-1, position, fmt.Errorf("%d bytes remain, want a batch header of %d", n, record.HeaderSize))
+		err = c.segment.damage(c.expect, position, fmt.Errorf("%d bytes remain, want a batch header of %d", n, record.HeaderSize))
 	}
 	return nil, err
 }

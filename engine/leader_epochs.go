@@ -75,6 +75,15 @@ func (l *leaderEpochs) endOffset(asked int32, logEnd Offset) (epoch int32, end O
 	return l.entries[next-1].epoch, l.entries[next].start
 }
 
+// at returns the epoch that wrote off; noEpoch if that is not known.
+func (l *leaderEpochs) at(off Offset) int32 {
+	n := prefix(l.entries, func(e epochEntry) bool { return e.start <= off })
+	if n == 0 {
+		return noEpoch
+	}
+	return l.entries[n-1].epoch
+}
+
 // truncateFromEnd forgets the epochs that begin at end or above, for a log that
 // now ends there, and tells whether there were any.
 func (l *leaderEpochs) truncateFromEnd(end Offset) (changed bool) {

@@ -25,12 +25,13 @@ type Log struct {
 	// it; its error keeps the segment from being made.
 	rolled func(base Offset) error
 
+	damage   quarantine
 	settings atomic.Pointer[topicconfig.Config]
 	segments atomic.Pointer[[]*Segment] // immutable, rising; the last is active
 
 	// The writer's.
 	next     Offset
-	unsynced []*Segment // segments whose .log file has bytes that are not synced
+	unsynced []*Segment // segments whose .log file may have bytes that are not synced, oldest first
 	group    [][]byte   // memory of write
 }
 
@@ -100,8 +101,8 @@ func (l *Log) room(in incoming) (*Segment, error) {
 // and relative offsets are int32; time runs by the records' timestamps from the
 // segment's first batch on, and by the wall clock where they have none.
 func (l *Log) full(s *Segment, pending int64, in incoming) bool {
-	if in.last-s.base > math.MaxInt32 {
-		return true
+	if in.last-s.base > math.MaxInt32 || s.sealed.Load() {
+		return true // a segment whose end is damaged is sealed while it is the last
 	}
 	if int64(s.size)+pending == 0 {
 		return false
@@ -154,13 +155,15 @@ func (l *Log) write(s *Segment, group [][]byte) error {
 		return err
 	}
 	l.group = append(l.group[:0], group...) // WriteAt consumes its argument
-	_, err = file.WriteAt(int64(s.size), l.group...)
+	s.written.Store(int64(s.size) + 1)      // at least; before the write, so that the file stays open
+	n, err := file.WriteAt(int64(s.size), l.group...)
 	clear(l.group)
+	s.written.Store(int64(s.size) + n)
 	if err != nil {
 		return l.cutBack(s, file, err)
 	}
-	if !s.unsynced {
-		s.unsynced = true
+	if !s.listed {
+		s.listed = true
 		l.unsynced = append(l.unsynced, s)
 	}
 	for _, batches := range group {
@@ -188,6 +191,7 @@ func (l *Log) cutBack(s *Segment, file vfs.File, cause error) error {
 	if err := file.Truncate(int64(s.size)); err != nil {
 		return syncFault(fmt.Errorf("%w; then the partial append could not be cut off: %w", cause, err))
 	}
+	s.written.Store(int64(s.size))
 	return writeFault(cause)
 }
 
@@ -205,18 +209,29 @@ func (l *Log) note(s *Segment, batches []byte) {
 	}
 }
 
-// takeUnsynced returns the segments with bytes that are not synced, oldest
-// first and pinned. Writer only.
-func (l *Log) takeUnsynced(into []*Segment) []*Segment {
+// unsyncedBelow appends to jobs what must be synced for the log to be durable in
+// its files up to end, oldest first and pinned. Writer only.
+func (l *Log) unsyncedBelow(end mark, jobs []syncJob) []syncJob {
+	kept := l.unsynced[:0]
 	for _, s := range l.unsynced {
-		s.unsynced = false
-		if s.pin() {
-			into = append(into, s)
+		if s.syncedTo() >= s.size {
+			s.listed = false
+			continue
+		}
+		kept = append(kept, s)
+		to := s.size
+		if end.segment == s {
+			to = end.position
+		} else if end.offset <= s.base {
+			continue
+		}
+		if s.syncedTo() < to && s.pin() {
+			jobs = append(jobs, syncJob{s, to})
 		}
 	}
-	clear(l.unsynced)
-	l.unsynced = l.unsynced[:0]
-	return into
+	clear(l.unsynced[len(kept):])
+	l.unsynced = kept
+	return jobs
 }
 
 // syncDir makes the names of the partition's files durable. A directory that is

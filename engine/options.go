@@ -32,6 +32,14 @@ type Options struct {
 	// OnFailure, if not nil, is called once, on its own goroutine, with the
 	// write-back error that stops the directory; see Engine.Failure.
 	OnFailure func(error)
+	// JournalBytes is the size of the commit journal, which makes one sync
+	// enough for the appends of many partitions. It is written in full when the
+	// first append comes. Default 64 MiB, at least 1 MiB and at most 1 TiB;
+	// negative: there is none, and each commit syncs the files themselves.
+	JournalBytes int64
+	// BootID tells one start of the machine from another: what this boot wrote is
+	// in the page cache even if the process was killed. Default: the kernel's.
+	BootID string
 	// CheckpointInterval is how often indexes are synced and recovery points
 	// move. Default one minute.
 	CheckpointInterval time.Duration
@@ -72,6 +80,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.DefaultPartitions, 1)
 	setDefault(&o.MaxPartitions, 20_000)
+	setDefault(&o.JournalBytes, defaultJournalBytes)
+	if o.BootID == "" {
+		o.BootID = kernelBootID()
+	}
 	setDefault(&o.CheckpointInterval, time.Minute)
 	setDefault(&o.ProducerIDExpiration, 24*time.Hour)
 	setDefault(&o.MaxProducers, 10_000)
@@ -94,6 +106,9 @@ func (o Options) withDefaults() (Options, error) {
 		if field.value < field.min {
 			return o, fmt.Errorf("engine options: %s is %d, want at least %d", field.name, field.value, field.min)
 		}
+	}
+	if o.JournalBytes > 0 && (o.JournalBytes < minJournalBytes || o.JournalBytes > maxJournalBytes) {
+		return o, fmt.Errorf("engine options: JournalBytes is %d, want %d to %d, or a negative number for none", o.JournalBytes, minJournalBytes, int64(maxJournalBytes))
 	}
 	if _, err := topicconfig.Parse(nil, o.TopicDefaults); err != nil {
 		return o, fmt.Errorf("engine options: topic defaults: %w", err)

@@ -52,8 +52,15 @@ type Partition struct {
 	marks    atomic.Pointer[offsetMarks]
 	marksMu  sync.Mutex // serializes changes of marks
 	waiters  waiters
-	queued   bool // under committer.mu
+	member   int    // index + 1 in the next commit group, 0 if it is not in it; under committer.mu
+	covered  Offset // all below is durable or in the next commit group; under committer.mu
 	epochNow atomic.Int32
+	// checkpointed is the recovery point that stands on disk.
+	checkpointed atomic.Int64
+
+	// Of the start: set before it is recovered, then only read.
+	journaled journaled
+	replayed  int // batches that were written from the journal
 
 	mu            sync.Mutex // held while appending; nothing but the page cache is waited for
 	epochs        leaderEpochs

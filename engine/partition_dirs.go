@@ -189,7 +189,8 @@ func (e *Engine) sweep() error {
 // isRootFile tells the files that belong into a data directory: ours and Kafka's.
 func isRootFile(name string) bool {
 	switch strings.TrimSuffix(name, tempSuffix) {
-	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, producerSnapshotsFile, ballastFile,
+	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, producerSnapshotsFile,
+		ballastFile, journalFile, bootFile,
 		"replication-offset-checkpoint", "cleaner-offset-checkpoint", "bootstrap.checkpoint":
 		return true
 	}

@@ -336,7 +336,7 @@ func (p *Partition) replayProducers(table *producerTable, from Offset) error {
 func (p *Partition) replaySegment(table *producerTable, s *Segment, from Offset, nowMs int64) error {
 	position := Position(0)
 	if from > s.base {
-		at, _, err := s.locate(from, s.size)
+		at, _, err := s.locate(from, mark{offset: s.next, segment: s, position: s.size})
 		if isFinal(err) {
 			return err
 		}

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/engine/vfs"
 )
 
 // found is what a start knows of a partition before its log is read.
@@ -20,11 +22,15 @@ type found struct {
 	// false for a partition that no checkpoint mentions.
 	recoveryPoint Offset
 	hasPoint      bool
+	// durable is the end of what was committed: by the recovery point or by the
+	// journal. What is bad below it is damage, what is bad above a torn tail.
+	durable Offset
 }
 
 // recover reads the partition's log and makes it ready. After a clean stop that
-// is a look at the end of the last segment; after an unclean one every batch
-// above the recovery point is checked, a torn tail is cut off, and what is left
+// is a look at the end of the last segment. After an unclean one what the journal
+// holds is written where it is missing, every batch above the recovery point is
+// checked, a torn tail is cut off, damage is put into quarantine, and what is left
 // is synced before anybody can read it.
 func (p *Partition) recover(f found) error {
 	if err := p.checkIdentity(); err != nil {
@@ -34,7 +40,20 @@ func (p *Partition) recover(f found) error {
 	if err != nil {
 		return err
 	}
+	f.durable = max(f.recoveryPoint, p.journaled.promise.next)
+	if segments, err = p.replay(segments); err != nil {
+		return err
+	}
+	if err := p.log.loadDamage(segments); err != nil {
+		return err
+	}
 	p.log.segments.Store(&segments)
+	if len(segments) == 0 && f.durable > 0 {
+		return &CorruptionError{
+			Path: p.dir, Offset: 0, Position: -1,
+			Err: fmt.Errorf("there is no segment, but it was durable up to %d; put the missing files back", f.durable),
+		}
+	}
 	clean := f.clean && f.hasPoint
 	if clean {
 		clean, err = p.openClean(f.recoveryPoint)
@@ -42,24 +61,23 @@ func (p *Partition) recover(f found) error {
 			return err
 		}
 	}
+	epochs, err := p.readEpochs()
+	if err != nil {
+		return err
+	}
 	if !clean {
-		if err := p.recoverLog(f.recoveryPoint); err != nil {
+		if err := p.recoverLog(f, epochs); err != nil {
 			return err
 		}
 	}
-	if p.log.next < f.recoveryPoint {
-		return &CorruptionError{
-			Path: p.dir, Offset: p.log.next, Position: -1,
-			Err: fmt.Errorf("the log ends at offset %d, but it was durable up to %d; put the missing files back", p.log.next, f.recoveryPoint),
-		}
-	}
-	if err := p.recoverEpochs(clean); err != nil {
+	if err := p.recoverEpochs(epochs, clean); err != nil {
 		return err
 	}
 	if err := p.recoverProducers(f.recoveryPoint); err != nil {
 		return err
 	}
 	p.lastAppendMs = p.newestAppendTime()
+	p.covered = p.log.next
 	end := p.log.end()
 	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
 	return nil
@@ -124,6 +142,8 @@ func (p *Partition) findSegments() ([]*Segment, error) {
 		}
 		s := newSegment(p.log, base)
 		s.size = Position(info.Size())
+		s.written.Store(info.Size())
+		s.synced.Store(info.Size())
 		s.createdMs = info.ModTime().UnixMilli()
 		if n := len(segments); n > 0 {
 			segments[n-1].next = base
@@ -212,73 +232,167 @@ func (p *Partition) firstTimestamp(s *Segment) int64 {
 	return scan.header.MaxTimestamp()
 }
 
-// recoverLog checks every batch above point and cuts the log behind the last
-// good one. If that lies below point the log is damaged: a *CorruptionError, and
-// its bytes stay as they are.
-func (p *Partition) recoverLog(point Offset) error {
+// recoverLog checks every batch above the recovery point. What is bad above the
+// durable end is cut off behind the last good one; what is bad below it is put
+// into quarantine and its bytes stay as they are.
+func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 	segments := p.log.list()
-	_, first := segmentOf(segments, point)
+	_, first := segmentOf(segments, f.recoveryPoint)
 	first = max(first, 0)
+	var damage []DamagedRange
+	tailDamaged := false
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
-		torn, err := p.recoverSegment(s, point)
+		r := segmentRecovery{p: p, s: s, found: f, epochs: epochs, more: holdsBatches(segments[i+1:])}
+		if i+1 < len(segments) {
+			r.end = segments[i+1].base
+		}
+		torn, err := r.run()
 		if err != nil {
 			return err
 		}
+		damage = append(damage, r.damage...)
 		p.log.next = s.next
-		if torn == nil && (i+1 == len(segments) || segments[i+1].base == s.next) {
-			continue
+		if torn != nil {
+			if err := p.cutLog(segments, i, torn); err != nil {
+				return err
+			}
+			break
 		}
-		if torn == nil {
-			torn = fmt.Errorf("the next segment starts at offset %d", segments[i+1].base)
-		}
-		if s.next < point {
-			return s.damage(s.next, s.size, fmt.Errorf("%w; everything below offset %d was durable, so this is no torn tail", torn, point))
-		}
-		if err := p.cutLog(segments, i, torn); err != nil {
-			return err
-		}
-		break
+		tailDamaged = r.tailDamaged
+	}
+	if err := p.log.addDamage(damage); err != nil {
+		return err
 	}
 	if s := p.log.active(); s != nil {
-		s.sealed.Store(false)
+		s.sealed.Store(tailDamaged)
 	}
 	return p.syncRecovered(first)
 }
 
-// recoverSegment checks the batches of one segment that end above point and
-// rebuilds the indexes for them. torn is what is wrong with the first bad batch;
-// size and next of the segment are those of the good ones.
-func (p *Partition) recoverSegment(s *Segment, point Offset) (torn, err error) {
-	from, err := p.startOfRecovery(s, point)
+func holdsBatches(segments []*Segment) bool {
+	return slices.ContainsFunc(segments, func(s *Segment) bool { return s.size > 0 })
+}
+
+// segmentRecovery checks the batches of one segment and rebuilds the indexes for
+// them.
+type segmentRecovery struct {
+	p      *Partition
+	s      *Segment
+	found  found
+	epochs leaderEpochs
+	end    Offset // base offset of the next segment; 0 if there is none
+	more   bool   // batches follow in later segments
+
+	check       *batchCheck
+	damage      []DamagedRange
+	tailDamaged bool // the segment ends with damage
+}
+
+// run checks the batches that end above the recovery point. torn is what is wrong
+// with the first bad one above the durable end; size and next of the segment are
+// those of what comes before it.
+func (r *segmentRecovery) run() (torn, err error) {
+	s := r.s
+	from, err := r.p.startOfRecovery(s, r.found.recoveryPoint)
 	if err != nil {
 		return nil, err
 	}
-	check, err := s.checkFrom(from, s.size)
-	if err != nil {
+	if r.check, err = s.checkFrom(from, s.size); err != nil {
 		return nil, err
 	}
+	r.check.epochs = r.epochs
 	s.size, s.next = from.position, from.next
 	s.sinceIndexEntry = int64(s.size)
 	if entry, ok := s.index.last(); ok {
 		s.sinceIndexEntry -= int64(entry.position)
 	}
 	for {
-		if err := p.engine.closing(); err != nil {
+		if err := r.p.engine.closing(); err != nil {
 			return nil, err
 		}
-		b, err := check.batch()
-		if check.fault != nil {
-			return nil, check.fault
-		}
-		if err != nil || b == nil {
+		b, bad := r.check.batch()
+		switch {
+		case r.check.fault != nil:
+			return nil, r.check.fault
+		case bad != nil:
+			if torn, err := r.bad(bad); torn != nil || err != nil {
+				return torn, err
+			}
+		case b == nil:
 			s.indexed.Store(true)
-			return err, nil
+			return r.ends()
+		default:
+			r.p.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+			r.p.snapshots.behind = r.p.snapshots.behind || b.ProducerID() >= 0
+			s.note(b)
+			r.tailDamaged = false
 		}
-		p.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
-		p.snapshots.behind = p.snapshots.behind || b.ProducerID() >= 0
-		s.note(b)
 	}
+}
+
+// bad deals with a bad batch: it is what a crash tore, or damage that is passed
+// over. Above the durable end it is torn if the machine stopped; if only the
+// process did, the page cache has survived, and just what was being written at
+// the very end can be torn.
+func (r *segmentRecovery) bad(cause error) (torn, err error) {
+	s, at := r.s, r.check.checkpoint
+	if at.next >= r.found.durable && !r.p.engine.sameBoot {
+		s.indexed.Store(true)
+		return cause, nil
+	}
+	end := r.end
+	if end == 0 {
+		end = maxOffset
+	}
+	damage, err := r.check.resync(end)
+	if err != nil {
+		return nil, err
+	}
+	followed := damage.End < r.check.size || r.more
+	if at.next >= r.found.durable && !followed {
+		s.indexed.Store(true)
+		return cause, nil
+	}
+	if damage.To == maxOffset {
+		damage.To = r.found.durable
+		r.check.next = damage.To
+	}
+	r.p.log.warn("batch is damaged", "path", s.name, "offset", at.next, "position", at.position, "reason", cause)
+	r.pass(damage)
+	return nil, nil
+}
+
+// pass goes on behind damage.
+func (r *segmentRecovery) pass(damage DamagedRange) {
+	damage.Segment = r.s.base
+	r.damage = append(r.damage, damage)
+	r.s.sinceIndexEntry += int64(damage.End - r.s.size)
+	r.s.size, r.s.next = damage.End, damage.To
+	r.tailDamaged = true
+}
+
+// ends looks at the end of a segment whose batches are good: whether the next one
+// goes on there, or the log is long enough.
+func (r *segmentRecovery) ends() (torn, err error) {
+	s, want := r.s, r.end
+	if want == 0 {
+		want = max(s.next, r.found.durable)
+	}
+	switch {
+	case s.next == want:
+		return nil, nil
+	case s.next > want:
+		cause := fmt.Errorf("the next segment starts at offset %d, but this one ends at %d", want, s.next)
+		if want < r.found.durable {
+			return nil, s.damage(s.next, s.size, fmt.Errorf("%w; everything below offset %d was durable, so this is no torn tail", cause, r.found.durable))
+		}
+		return cause, nil
+	case s.next >= r.found.durable && !(r.p.engine.sameBoot && r.more):
+		return fmt.Errorf("the next segment starts at offset %d", want), nil
+	}
+	r.pass(DamagedRange{From: s.next, To: want, Start: s.size, End: s.size})
+	return nil, nil
 }
 
 // startOfRecovery returns where the first batch that ends above point begins,
@@ -384,7 +498,7 @@ func (p *Partition) setAside(s *Segment) error {
 	if s.size == 0 {
 		return s.remove()
 	}
-	aside, err := p.freeName(s.name + asideSuffix)
+	aside, err := freeName(p.engine.fs, s.name+asideSuffix)
 	if err != nil {
 		return err
 	}
@@ -401,10 +515,10 @@ func (p *Partition) setAside(s *Segment) error {
 }
 
 // freeName returns name, with a number behind it if there is such a file.
-func (p *Partition) freeName(name string) (string, error) {
+func freeName(fsys vfs.FS, name string) (string, error) {
 	free := name
 	for n := 1; ; n++ {
-		if _, err := p.engine.fs.Stat(free); errors.Is(err, fs.ErrNotExist) {
+		if _, err := fsys.Stat(free); errors.Is(err, fs.ErrNotExist) {
 			return free, nil
 		} else if err != nil {
 			return "", err
@@ -420,11 +534,8 @@ const asideSuffix = ".unreachable"
 // changed, before anybody is shown it.
 func (p *Partition) syncRecovered(first int) error {
 	for _, s := range p.log.list()[min(first, len(p.log.list())):] {
-		file, err := s.open(0)
-		if err != nil {
-			return err
-		}
-		if err := file.Datasync(); err != nil {
+		s.synced.Store(0)
+		if err := p.engine.syncSegment(syncJob{s, s.size}); err != nil {
 			return syncFault(err)
 		}
 		if s.sealed.Load() {
@@ -436,16 +547,26 @@ func (p *Partition) syncRecovered(first int) error {
 	return p.log.syncDir()
 }
 
-// recoverEpochs reads the leader epochs, or finds them in the log, and sets the
-// epoch of what will be appended: a new one after an unclean stop.
-func (p *Partition) recoverEpochs(clean bool) error {
-	scanned := p.epochs
+// readEpochs reads the leader epochs, or finds them in the log if they are lost.
+func (p *Partition) readEpochs() (leaderEpochs, error) {
 	epochs, err := readLeaderEpochs(p.engine.fs, p.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrBadCheckpoint) {
-		return err
+		return epochs, err
 	}
+	if errors.Is(err, ErrBadCheckpoint) {
+		p.log.warn("leader epochs cannot be read", "reason", err)
+	}
+	return epochs, nil
+}
+
+// recoverEpochs sets the leader epochs of the log, those of the file or else of
+// the batches, and the epoch of what will be appended: a new one after an unclean
+// stop.
+func (p *Partition) recoverEpochs(epochs leaderEpochs, clean bool) error {
+	scanned := p.epochs
 	if len(epochs.entries) == 0 && p.log.next > p.log.start().offset {
-		p.log.warn("leader epochs are rebuilt from the log", "reason", err)
+		p.log.warn("leader epochs are rebuilt from the log")
+		var err error
 		if epochs, err = p.epochsOfLog(); err != nil {
 			return err
 		}

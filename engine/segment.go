@@ -36,6 +36,10 @@ type Segment struct {
 	openMu sync.Mutex
 	file   atomic.Pointer[vfs.File]
 
+	syncMu  sync.Mutex   // held while the .log file is synced
+	synced  atomic.Int64 // all below this position is synced; under syncMu
+	written atomic.Int64 // all below this position was written; above synced the file must stay open
+
 	indexMu sync.Mutex // held while the indexes are loaded or rebuilt
 	indexed atomic.Bool
 	index   *OffsetIndex
@@ -47,7 +51,7 @@ type Segment struct {
 	size            Position
 	next            Offset
 	sealed          atomic.Bool
-	unsynced        bool   // the file is in the log's list of unsynced segments
+	listed          bool   // the segment is in the log's list of unsynced ones
 	newestLast      Offset // last offset of the batch that holds the highest timestamp
 	sinceIndexEntry int64  // bytes
 	firstTimestamp  int64  // highest timestamp of the first batch; segment.ms counts from it
@@ -104,6 +108,13 @@ func (s *Segment) Release() {
 	s.index.close()
 	s.times.close()
 }
+
+// syncedTo is the position up to which the .log file is synced.
+func (s *Segment) syncedTo() Position { return Position(s.synced.Load()) }
+
+// dirty tells whether the .log file has bytes that are not synced: then it must
+// not be closed, or the next description would not be told of their loss.
+func (s *Segment) dirty() bool { return s.synced.Load() < s.written.Load() }
 
 // open returns the .log file, which is opened once: bytes are synced through
 // the description that wrote them. The caller holds a pin or is the log.
@@ -258,6 +269,8 @@ func (s *Segment) rebuildIndexes(why error) error {
 	}
 	defer scan.close()
 	for scan.next() {
+		again.sinceIndexEntry += int64(scan.position - again.size)
+		again.size = scan.position // damage was passed over
 		again.note(scan.header)
 	}
 	if scan.err != nil {
@@ -295,8 +308,28 @@ func (s *Segment) syncIndexes() error {
 
 // locate returns the start of the batch that holds off, and that batch's base
 // offset. It reads batch headers for at most one index interval, more only when
-// the index turns out to be damaged. The segment must hold off below limit.
-func (s *Segment) locate(off Offset, limit Position) (Position, Offset, error) {
+// the index or the log turns out to be damaged: then all batches of the segment
+// are checked, and what is bad is in quarantine afterwards. The segment must hold
+// off below limit.
+func (s *Segment) locate(off Offset, limit mark) (Position, Offset, error) {
+	at, first, err := s.locateIndexed(off, limit.position)
+	if err == nil {
+		return at, first, nil
+	}
+	damage := s.damageOf(err)
+	if damage == nil {
+		return 0, 0, err
+	}
+	if err := s.examine(limit, damage.Err); err != nil {
+		return 0, 0, err
+	}
+	if r, ok := s.log.damage.at(off); ok {
+		return 0, 0, r.error(s.log, off)
+	}
+	return s.locateIndexed(off, limit.position)
+}
+
+func (s *Segment) locateIndexed(off Offset, limit Position) (Position, Offset, error) {
 	if err := s.ensureIndexes(); err != nil {
 		return 0, 0, err
 	}
@@ -394,9 +427,7 @@ func (s *Segment) cut(start Position, maxBytes int64, limit mark) (mark, error) 
 	}
 	aim := start + Position(maxBytes)
 	entry, ok, err := s.index.boundary(aim)
-	if isDamage(err) {
-		ok = false // it has changed under us; the next lookup by offset rebuilds it
-	} else if err != nil {
+	if err != nil {
 		return mark{}, err
 	}
 	if at := Position(entry.position); ok && at > start+Position(maxBytes/2) {
@@ -417,8 +448,12 @@ func (s *Segment) cutAtFirst(start, aim Position, limit mark) (mark, error) {
 	if !scan.next() {
 		return mark{}, scan.fault()
 	}
-	if end := start + Position(scan.header.Size()); end >= aim {
-		return mark{offset: scan.header.NextOffset(), segment: s, position: end}, nil
+	if end, next := scan.end, scan.expect; end >= aim {
+		// A reader goes on there, so the length must not be a damaged one.
+		if end < limit.position && !scan.next() {
+			return mark{}, scan.fault()
+		}
+		return mark{offset: next, segment: s, position: end}, nil
 	}
 	return mark{offset: -1, segment: s, position: aim}, nil
 }

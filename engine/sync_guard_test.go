@@ -118,7 +118,7 @@ type syncRun struct {
 }
 
 func (r *syncRun) options(fs vfs.FS) Options {
-	return Options{FS: fs, Log: quiet, SyncParallelism: 1, MinFreeBytes: -1, BallastBytes: -1}
+	return Options{FS: fs, Log: quiet, SyncParallelism: 1, MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1}
 }
 
 // untilFailure opens an engine and works with it until a sync fails.

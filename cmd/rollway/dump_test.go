@@ -17,7 +17,7 @@ import (
 func dumpDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	e, err := engine.Open(dir, engine.Options{})
+	e, err := engine.Open(dir, engine.Options{JournalBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

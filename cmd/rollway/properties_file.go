@@ -28,6 +28,7 @@ var kafkaSettings = map[string]struct {
 	"node.id":                                 {flag: "node-id"},
 	"broker.id":                               {flag: "node-id"},
 	"num.partitions":                          {flag: "partitions"},
+	"rollway.journal.bytes":                   {flag: "journal-bytes"},
 	"max.connections":                         {flag: "max-connections", convert: noLimit},
 	"max.connections.per.ip":                  {flag: "max-connections-per-ip", convert: noLimit},
 	"socket.request.max.bytes":                {flag: "max-frame"},

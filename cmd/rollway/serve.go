@@ -63,7 +63,7 @@ type serveOptions struct {
 
 	coalesceBelow, notSentLowat, sendBuffer, maxFrame byteSize
 	inFlight, receive, maxCredit                      byteSize
-	minFree, ballast                                  byteSize
+	minFree, ballast, journal                         byteSize
 }
 
 func (p *program) newServe() *cobra.Command {
@@ -135,6 +135,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.Engine.ProducerIDExpiration, "producer-id-expiration", 24*time.Hour, "how long a partition remembers an idempotent producer that is silent")
 	f.IntVar(&o.Engine.MaxProducers, "max-producers", 10_000, "most idempotent producers that a partition remembers, 200 bytes each")
 	f.Var(&o.minFree, "min-free", "free space below which nothing is appended, while fetches and deletions go on; 0: 1GiB, or a twentieth of the file system if that is less; -1: none")
+	o.journal = 64 << 20
+	f.Var(&o.journal, "journal-bytes", "size of the commit journal, which makes one sync enough for many partitions; -1: none, each commit syncs the segments")
 	f.Var(&o.ballast, "ballast", "size of a file that is given up so that a full disk starts, recovers and deletes; 0: 16MiB, or a sixteenth of the file system if that is less; -1: none")
 	f.BoolVar(&o.exitOnFailure, "exit-on-storage-error", true, "exit with 1 when a write or sync fails and the data directory stops; otherwise go on serving what is visible")
 	f.DurationVar(&o.shutdownWithin, "shutdown-timeout", 10*time.Second, "how long connections may take to drain when the server stops")
@@ -163,6 +165,7 @@ func (o *serveOptions) complete(s *settings) error {
 	o.MaxFrameBytes, o.InFlightBytes = int(o.maxFrame), int64(o.inFlight)
 	o.ReceiveBytes, o.MaxCredit = int64(o.receive), int64(o.maxCredit)
 	o.Engine.MinFreeBytes, o.Engine.BallastBytes = int64(o.minFree), int64(o.ballast)
+	o.Engine.JournalBytes = int64(o.journal)
 	o.Engine.TopicDefaults = s.topics
 	if _, err := topicconfig.Parse(nil, s.topics); err != nil {
 		return usagef("topic defaults: %v", err)

@@ -153,7 +153,7 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.offsetIndex(f, size, base)
 	case KindTimeIndex:
 		return d.timeIndex(f, size, base)
-	case KindOther, KindLock, KindBallast:
+	case KindOther, KindLock, KindBallast, KindJournal, KindQuarantine, KindBoot:
 		return nil
 	}
 	content, err := readAll(f, size)
@@ -192,6 +192,9 @@ var kinds = map[string]Kind{
 	".kafka_cleanshutdown":             KindCleanShutdown,
 	".lock":                            KindLock,
 	"rollway-ballast":                  KindBallast,
+	"rollway-journal":                  KindJournal,
+	"rollway-quarantine":               KindQuarantine,
+	"rollway-boot":                     KindBoot,
 }
 
 // KindOf tells what a file is by its name, without directories.

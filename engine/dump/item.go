@@ -31,8 +31,11 @@ const (
 	KindSnapshotList   Kind = "list of producer snapshots"
 	KindCleanShutdown  Kind = "clean shutdown marker"
 	KindLock           Kind = "lock"
-	KindBallast        Kind = "ballast" // not read
-	KindOther          Kind = "other"   // not read
+	KindBallast        Kind = "ballast"    // not read
+	KindJournal        Kind = "journal"    // not read
+	KindQuarantine     Kind = "quarantine" // not read
+	KindBoot           Kind = "boot"       // not read
+	KindOther          Kind = "other"      // not read
 )
 
 // Batch is one whole batch of a log. Its crc and counts are right.

@@ -74,7 +74,13 @@ func (c *checker) root(entries []fs.DirEntry) error {
 
 // isRootFile tells the files of a data directory that are checked for nothing but
 // that they are files: what is in them is made anew, or nothing.
-func isRootFile(name string) bool { return dump.KindOf(name) == dump.KindBallast }
+func isRootFile(name string) bool {
+	switch dump.KindOf(name) {
+	case dump.KindBallast, dump.KindJournal, dump.KindBoot:
+		return true
+	}
+	return false
+}
 
 // foreignType is the problem of a name of ours that is no file.
 func foreignType(path string, entry fs.DirEntry) Finding {

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/rollway/rollway/engine/record"
+)
+
+// examine checks every batch of the segment below limit and puts what is damaged
+// into quarantine, so that the rest can be found again. It reads all of that: for
+// a segment in which somebody met damage.
+func (s *Segment) examine(limit mark, why error) error {
+	s.log.warn("segment is examined for damage", "path", s.name, "reason", why)
+	check, err := s.checkFrom(checkpoint{next: s.base}, limit.position)
+	if err != nil {
+		return err
+	}
+	var found []DamagedRange
+	for {
+		b, err := check.batch()
+		if check.fault != nil {
+			return check.fault
+		}
+		if err != nil {
+			r, err := check.resync(limit.offset)
+			if err != nil {
+				return err
+			}
+			r.Segment = s.base
+			found = append(found, r)
+			continue
+		}
+		if b == nil {
+			break
+		}
+	}
+	if check.next < limit.offset {
+		found = append(found, DamagedRange{Segment: s.base, From: check.next, To: limit.offset, Start: limit.position, End: limit.position})
+	}
+	if len(found) == 0 {
+		return s.damage(-1, -1, fmt.Errorf("%w, although every batch is valid", why))
+	}
+	return s.log.addDamage(found)
+}
+
+// damageOf returns err if it says that the .log file is damaged.
+func (s *Segment) damageOf(err error) *CorruptionError {
+	var damage *CorruptionError
+	if errors.As(err, &damage) && damage.Path == s.name {
+		return damage
+	}
+	return nil
+}
+
+// resync moves the check from a bad batch to the next one that is valid and
+// stands below end, and returns what lies between. Where there is none, the rest
+// of the file is damaged: To is end then.
+//
+// A valid batch is one whose crc is right and whose offsets lie behind the bad
+// one. So that a record which holds a batch as its value is not taken for one, it
+// must also stand where the bad batch's header says that it ends, by position or
+// by offset, or end the file, or be followed by a header that goes on with its
+// offsets.
+func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
+	from := c.checkpoint
+	damage := DamagedRange{From: from.next, To: end, Start: from.position, End: c.size}
+	expect, err := c.behindBad()
+	if err != nil {
+		return damage, err
+	}
+	// So that made-up bytes cannot keep it busy for long.
+	budget := 64 * int64(c.size-from.position)
+	for at := from.position + 1; at+record.HeaderSize <= c.size; {
+		c.seek(at)
+		window, err := c.fill(record.HeaderSize)
+		if err != nil {
+			return damage, err
+		}
+		skip := nextMagic(window)
+		if skip < 0 {
+			at += Position(len(window) - record.HeaderSize + 1)
+			continue
+		}
+		at += Position(skip)
+		c.seek(at)
+		next, bytes, err := c.candidate(from.next, end, expect)
+		if err != nil {
+			return damage, err
+		}
+		if next >= 0 {
+			damage.To, damage.End = next, at
+			c.seek(at)
+			c.next = next
+			return damage, nil
+		}
+		if budget -= bytes; budget < 0 {
+			break
+		}
+		at++
+	}
+	c.seek(c.size)
+	c.next = end
+	return damage, nil
+}
+
+// behindBad is where the header of the bad batch says that the next one stands;
+// one of the two may be what is wrong with it.
+func (c *batchCheck) behindBad() (checkpoint, error) {
+	none := checkpoint{position: -1, next: -1}
+	if int64(c.size-c.position) < record.HeaderSize {
+		return none, nil
+	}
+	head, err := c.fill(record.HeaderSize)
+	if err != nil {
+		return none, err
+	}
+	bad := record.Batch(head)
+	expect := checkpoint{position: c.position + Position(bad.Size()), next: -1}
+	if delta := bad.LastOffsetDelta(); delta >= 0 {
+		expect.next = c.next + Offset(delta) + 1
+	}
+	return expect, nil
+}
+
+// nextMagic returns the first place in window where a batch header could begin
+// by its magic; -1 if there is none.
+func nextMagic(window []byte) int {
+	const atMagic = 16
+	return bytes.IndexByte(window[atMagic:len(window)-record.HeaderSize+atMagic+1], record.Magic)
+}
+
+// candidate returns the base offset of the batch at the position of the check if
+// it is valid, else -1; bytes is how much was looked at. err is a failed read.
+func (c *batchCheck) candidate(after, end Offset, expect checkpoint) (base Offset, bytes int64, err error) {
+	head, err := c.fill(record.HeaderSize)
+	if err != nil {
+		return -1, 0, err
+	}
+	size, err := record.PeekSize(head)
+	if err != nil || size > int64(c.size-c.position) {
+		return -1, 0, nil
+	}
+	h := record.Batch(head)
+	base, next := h.BaseOffset(), h.NextOffset()
+	if base <= after || base >= end || next <= base || next > end {
+		return -1, 0, nil
+	}
+	whole, err := c.fill(int(size))
+	if err != nil {
+		return -1, 0, err
+	}
+	if record.Batch(whole[:size]).Verify() != nil {
+		return -1, size, nil
+	}
+	rest := int64(c.size-c.position) - size
+	if rest < record.HeaderSize || c.position == expect.position || base == expect.next {
+		return base, size, nil
+	}
+	follow, err := c.fill(int(size) + record.HeaderSize)
+	if err != nil {
+		return -1, size, err
+	}
+	f := record.Batch(follow[size : size+record.HeaderSize])
+	if _, err := record.PeekSize(f); err != nil || f.BaseOffset() != next {
+		return -1, size, nil
+	}
+	return base, size, nil
+}
+
+// seek moves the check to a position; what was read from there on is kept.
+func (c *batchCheck) seek(to Position) {
+	if ahead := int64(to - c.position); ahead >= 0 && ahead <= int64(len(c.valid)) {
+		c.valid = c.valid[ahead:]
+	} else {
+		c.valid = nil
+	}
+	c.position = to
+}
