@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"strings"
 )
 
 // bootFile, in the data directory, holds the id of the boot in which a process
@@ -13,16 +11,6 @@ import (
 // that boot, only processes have died since, and the page cache has what they
 // wrote.
 const bootFile = "rollway-boot"
-
-// kernelBootID is the id of this boot, made by the kernel (random(4)); "" if it
-// has none, which no directory carries.
-func kernelBootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
-}
 
 // readBoot tells whether the directory carries the id of this boot.
 func (e *Engine) readBoot() (bool, error) {

@@ -99,9 +99,6 @@ func readJournalHeader(file vfs.File, size int64) (journalHeader, error) {
 			return journalHeader{}, err
 		}
 		h, err := parseJournalHeader(b, size)
-		if errors.Is(err, ErrUnknownVersion) {
-			return journalHeader{}, damaged(err)
-		}
 		if err != nil {
 			faults = append(faults, err)
 		} else if h.first > found.first {

@@ -221,6 +221,7 @@ func TestJournalDamage(t *testing.T) {
 	f("second record", flip(journalHeaders+journalBlock+100), true)
 	f("last record", flip(journalHeaders+2*journalBlock+100), false)
 	f("one header", flip(5), false)
+	f("version of one header", flip(11), false)
 	f("both headers", func(b []byte) []byte { return flip(journalBlock + 30)(flip(5)(b)) }, true)
 	f("cut off", func(b []byte) []byte { return b[:journalHeaders+10] }, true)
 	f("empty", func([]byte) []byte { return nil }, true)
@@ -236,6 +237,7 @@ func TestJournalVersion(t *testing.T) {
 	crash(t, e)
 	edit(t, func(b []byte) []byte {
 		b[11]++
+		b[journalBlock+11]++
 		return b
 	}, dir, journalFile)
 	if _, err := Open(dir, Options{Log: quiet}); !errors.Is(err, ErrUnknownVersion) {

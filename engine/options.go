@@ -82,7 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxPartitions, 20_000)
 	setDefault(&o.JournalBytes, defaultJournalBytes)
 	if o.BootID == "" {
-		o.BootID = kernelBootID()
+		o.BootID = vfs.BootID()
 	}
 	setDefault(&o.CheckpointInterval, time.Minute)
 	setDefault(&o.ProducerIDExpiration, 24*time.Hour)
