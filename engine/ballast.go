@@ -117,7 +117,7 @@ func (b *ballast) restore(stop <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.size
-	if before >= b.want || b.noRoom || !e.space.hasRoom(b.want-before) {
+	if before >= b.want || b.noRoom || e.space.roomFor(b.want-before) != nil {
 		return
 	}
 	err := b.fill(stop)

@@ -56,7 +56,7 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 			}
 			if PartitionState(p.state.Load()) != Ready {
 				whole = false
-			} else if moved, err := p.checkpoint(final); err != nil {
+			} else if moved, err := e.checkpointOne(p, final); err != nil {
 				if isFinal(err) {
 					e.fail(err)
 					return false, err
@@ -81,6 +81,19 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 		return whole, nil
 	}
 	return whole, e.writePoints(points)
+}
+
+// checkpointOne is Partition.checkpoint. A clean stop may draw on the ballast,
+// but not what is tried again in any case.
+func (e *Engine) checkpointOne(p *Partition, final bool) (moved bool, err error) {
+	if !final {
+		return p.checkpoint(false)
+	}
+	err = e.withBallast(func() (err error) {
+		moved, err = p.checkpoint(true)
+		return err
+	})
+	return moved, err
 }
 
 // writePoints makes these the recovery points. Under e.checkpointMu.

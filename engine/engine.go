@@ -53,6 +53,7 @@ type Engine struct {
 	journalFile    vfs.File     // nil while there is no journal; for reading
 	journalWanted  atomic.Bool  // a journal is there, or being made, or could not be
 	journalHeld    atomic.Bool  // retireJournal is not nil
+	journalMissed  atomic.Bool  // one could not be made, and that was logged
 	retireJournal  func() error // ends a journal that is not written on; under checkpointMu
 	sameBoot       bool         // the last process ran in this boot; set by open
 	checkpointMu   sync.Mutex
@@ -239,28 +240,23 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 		partitions = append(partitions, t.partitions...)
 	}
 	var damaged atomic.Int64
-	forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
-		if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
-			return nil
-		}
-		point, ok := points[partitionKey{p.topic, p.index}]
-		if err := p.recover(found{clean: clean, recoveryPoint: point, hasPoint: ok}); err != nil {
-			if e.closing() != nil {
-				p.log.close()
-				return nil
+	recover := func(partitions []*Partition) (waiting []*Partition) {
+		var mu sync.Mutex
+		forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
+			point, ok := points[partitionKey{p.topic, p.index}]
+			switch err := e.recoverOne(p, found{clean: clean, recoveryPoint: point, hasPoint: ok}); {
+			case isNoSpace(err) && !isFinal(err):
+				mu.Lock()
+				waiting = append(waiting, p)
+				mu.Unlock()
+			case err != nil:
+				damaged.Add(1)
 			}
-			damaged.Add(1)
-			e.options.Log.Error("partition is offline", "partition", p.String(), "error", err)
-			if isFinal(err) {
-				e.fail(err)
-			}
-			p.log.close()
-			p.stop(Failed, err)
 			return nil
-		}
-		p.start()
-		return nil
-	})
+		})
+		return waiting
+	}
+	waiting := recover(partitions)
 	if len(partitions) > 0 && e.closing() == nil {
 		e.tryCheckpoint() // what was checked need not be checked again
 	}
@@ -273,11 +269,52 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 		e.options.Log.Info("partitions recovered", "count", len(partitions), "damaged", damaged.Load(),
 			"clean", clean, "took", e.options.Now().Sub(start).Round(time.Millisecond))
 	}
+	for len(waiting) > 0 {
+		select {
+		case <-time.After(refusedInterval):
+			waiting = recover(waiting)
+		case <-e.stopBackground:
+			return
+		}
+	}
+}
+
+// recoverOne makes one partition ready, unless it was deleted meanwhile or the
+// engine closes. One that finds no space for what it must write, without
+// ballast, stays Recovering and may be tried again; after any other error it has
+// failed.
+func (e *Engine) recoverOne(p *Partition, f found) error {
+	if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
+		return nil
+	}
+	err := p.recover(f)
+	switch {
+	case err == nil:
+		p.start()
+		return nil
+	case e.closing() != nil:
+		p.log.close()
+		return nil
+	case isNoSpace(err) && !isFinal(err):
+		p.log.close()
+		if !p.waitsForSpace {
+			e.options.Log.Warn("partition waits for space: what the journal holds of it must be written to its segments", "partition", p.String(), "error", err)
+		}
+		p.waitsForSpace = true
+		return err
+	}
+	e.options.Log.Error("partition is offline", "partition", p.String(), "error", err)
+	if isFinal(err) {
+		e.fail(err)
+	}
+	p.log.close()
+	p.stop(Failed, err)
+	return err
 }
 
 // WaitReady returns nil when no partition is recovering any more and the recovery
-// points have moved, or ctx's error. Single partitions may have failed; see
-// Partition.State.
+// points have moved, or ctx's error. Single partitions may have failed, or be
+// recovering still because they wait for space; see Partition.State.
 func (e *Engine) WaitReady(ctx context.Context) error {
 	select {
 	case <-e.ready:
@@ -407,7 +444,7 @@ func (e *Engine) closeCleanly() error {
 	if err != nil || !whole {
 		return err
 	}
-	if err := e.emptyJournal(); err != nil {
+	if err := e.withBallast(e.emptyJournal); err != nil {
 		return err
 	}
 	return e.withBallast(func() error {

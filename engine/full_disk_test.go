@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -111,32 +112,36 @@ func TestFullFromEachStep(t *testing.T) {
 	tune(p, segmentBytes(300))
 	produceEach(t, p, padded(5)...)
 	crash(t, e)
-	for _, end := range []string{"room", "close"} {
+	for _, end := range []string{"room", "close", "room, with a journal"} {
+		journal := func(o *Options) {
+			if strings.HasSuffix(end, "journal") {
+				withJournal(o)
+			}
+		}
 		for n := int64(0); ; n++ {
 			fs := traceDir(t, copyDir(t, from))
 			fs.noSync = true
 			disk := &fullDisk{room: n}
 			fs.hook(disk.refuse)
 			r := &fullRun{t: t, name: fmt.Sprintf("full after %d changes, then %s", n, end), want: map[string][]string{"t": padded(5)}}
-			r.e = openEngine(t, "", onFS(fs))
+			r.e = openEngine(t, "", onFS(fs), journal)
 			r.check()
 			done := r.work()
 			r.check()
-			switch end {
-			case "room":
+			if end == "close" {
+				if err := r.e.Close(); err != nil && (!isNoSpace(err) || isFinal(err)) {
+					t.Errorf("%s: %v", r.name, err)
+				}
+			} else {
 				fs.hook(nil)
 				if !r.work() {
 					t.Fatalf("%s: not all goes on when there is room", r.name)
 				}
 				r.check()
 				crash(t, r.e)
-			case "close":
-				if err := r.e.Close(); err != nil && (!isNoSpace(err) || isFinal(err)) {
-					t.Errorf("%s: %v", r.name, err)
-				}
 			}
 			fs.hook(nil)
-			r.e = openEngine(t, "", onFS(fs))
+			r.e = openEngine(t, "", onFS(fs), journal)
 			r.check()
 			if !r.work() {
 				t.Fatalf("%s: not all goes on after a restart", r.name)

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"io/fs"
+
+	"github.com/rollway/rollway/engine/vfs"
 )
 
 // findJournal reads the journal that the last process left, hands its entries to
@@ -59,14 +61,20 @@ func (e *Engine) wantJournal() {
 		return
 	}
 	e.committing.Go(func() {
-		file, err := createJournal(e.fs, e.options.JournalBytes, e.stopBackground)
+		var file vfs.File
+		err := e.space.roomFor(e.options.JournalBytes)
+		if err == nil {
+			file, err = createJournal(e.fs, e.options.JournalBytes, e.stopBackground)
+		}
 		switch {
 		case errors.Is(err, errStopped):
 		case isFinal(err):
 			e.fail(err)
 		case err != nil:
 			// The next checkpoint clears journalWanted.
-			e.options.Log.Warn("journal could not be made; commits sync their files until it can", "error", err)
+			if !e.journalMissed.Swap(true) {
+				e.options.Log.Warn("journal could not be made; commits sync their files until it can", "error", err)
+			}
 		default:
 			e.committer.mu.Lock()
 			e.journalFile = file
@@ -113,7 +121,7 @@ func (e *Engine) setJournalAside() error {
 	if err != nil {
 		return err
 	}
-	if err := e.fs.Rename(journalFile, aside); err != nil {
+	if err := e.withBallast(func() error { return e.fs.Rename(journalFile, aside) }); err != nil {
 		return err
 	}
 	return e.syncRoot()

@@ -393,7 +393,8 @@ func (p *Partition) segmentForReplay(segments *[]*Segment, e journalEntry) (*Seg
 		return nil, nil
 	}
 	s := newSegment(p.log, e.segment)
-	if err := s.create(p.engine.nowMs()); err != nil {
+	if err := p.engine.withBallast(func() error { return s.create(p.engine.nowMs()) }); err != nil {
+		s.Release()
 		return nil, err
 	}
 	s.indexed.Store(false)
@@ -417,7 +418,11 @@ func (p *Partition) replayEntry(s *Segment, e journalEntry, bytes, there []byte)
 			return &CorruptionError{Path: journalFile, Offset: -1, Position: Position(e.at), Err: err}
 		}
 		if !hasBatch(file, b, there[:len(b)], at) {
-			if _, err := file.WriteAt(int64(at), b); err != nil {
+			err := p.engine.withBallast(func() error {
+				_, err := file.WriteAt(int64(at), b)
+				return err
+			})
+			if err != nil {
 				return writeFault(err)
 			}
 			p.replayed++

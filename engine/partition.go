@@ -68,6 +68,7 @@ type Partition struct {
 	epochRecorded bool // epoch stands in leader-epoch-checkpoint
 	lastAppendMs  int64
 	group         [][]byte
+	waitsForSpace bool   // recovery has found none, and that was logged; recovery's
 	recoveryPoint Offset // all below is durable, indexes included
 
 	producers        *producerTable // nil while no producer is idempotent

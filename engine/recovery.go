@@ -42,6 +42,9 @@ func (p *Partition) recover(f found) error {
 	}
 	f.durable = max(f.recoveryPoint, p.journaled.promise.next)
 	if segments, err = p.replay(segments); err != nil {
+		for _, s := range segments {
+			s.Release()
+		}
 		return err
 	}
 	if err := p.log.loadDamage(segments); err != nil {

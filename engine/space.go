@@ -102,10 +102,14 @@ func (s *space) check() error {
 	return s.admit()
 }
 
-// hasRoom tells whether a file of that many bytes leaves enough for appends.
-func (s *space) hasRoom(bytes int64) bool {
+// roomFor is nil if a file of that many bytes leaves enough for appends, else an
+// ErrNoSpace.
+func (s *space) roomFor(bytes int64) error {
 	found, err := s.engine.fs.Space()
-	return err == nil && found.Available-bytes >= s.resume
+	if err == nil && found.Available-bytes < s.resume {
+		err = fmt.Errorf("%w: %d bytes are available in %s, want %d and %d for appends", ErrNoSpace, found.Available, s.engine.fs.Path(), bytes, s.resume)
+	}
+	return err
 }
 
 func (s *space) signal() {
