@@ -29,7 +29,8 @@ const exitCodesHelp = `Every command says on standard error, in one line, why it
   3    no server answered at the address, or the connection broke. Nothing is
        in doubt.
   4    produce: some records may be in the log or not, since the connection
-       broke, or the server's storage failed, before it had answered.
+       broke, or the server's storage failed, before it had answered, and there
+       was no answer for --retry-for.
   130  stopped by SIGINT (128 + 2): a client command at the first, a server at
        the second.
   143  the same by SIGTERM (128 + 15).

@@ -30,9 +30,12 @@ Kafka's producers choose it; those without one fill a batch for one partition
 after the other.
 
 It ends with 0 only when every record was acknowledged as --acks asks: all and 1
-when it is durable, 0 when it was sent. When the connection breaks, records that
-were sent and not answered are in doubt: they are not sent again, the last line
-says how many there are, and the exit code is 4.`
+when it is durable, 0 when it was sent. When the connection breaks or the server
+is started again, it connects anew and sends again what had no answer, and the
+server stores it once and in order (--idempotent). When there is no answer for
+--retry-for, records that were sent are in doubt: the last line says how many
+there are, and the exit code is 4. Without idempotence nothing that was sent is
+sent again, so a broken connection is enough for that.`
 
 // produceOptions are the flags of produce.
 type produceOptions struct {
@@ -43,6 +46,8 @@ type produceOptions struct {
 	compression  string
 	linger       time.Duration
 	batchBytes   byteSize
+	idempotent   bool
+	retryFor     time.Duration
 }
 
 func (p *program) newProduce() *cobra.Command {
@@ -71,6 +76,8 @@ func (p *program) newProduce() *cobra.Command {
 	f.StringVar(&o.compression, "compression", "none", "`codec` of batches: none, gzip, snappy, lz4 or zstd")
 	f.DurationVar(&o.linger, "linger", 5*time.Millisecond, "how long a record may wait for others to fill its batch")
 	f.Var(&o.batchBytes, "batch-bytes", "size of a full batch before compression")
+	f.BoolVar(&o.idempotent, "idempotent", true, "have what is sent again stored once; --acks 0 cannot")
+	f.DurationVar(&o.retryFor, "retry-for", 30*time.Second, "how long to go on without an answer")
 	cmd.RegisterFlagCompletionFunc("acks", cobra.FixedCompletions([]string{"all", "1", "0"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"none", "gzip", "snappy", "lz4", "zstd"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -78,7 +85,10 @@ func (p *program) newProduce() *cobra.Command {
 
 // producerOptions checks the flags and makes the producer's options of them.
 func (o *produceOptions) producerOptions() (client.ProducerOptions, error) {
-	options := client.ProducerOptions{Linger: o.linger, BatchBytes: int(o.batchBytes)}
+	options := client.ProducerOptions{Linger: o.linger, BatchBytes: int(o.batchBytes), DisableIdempotence: !o.idempotent, RetryFor: o.retryFor}
+	if o.retryFor <= 0 {
+		options.RetryFor = -1 // not at all; 0 is its default
+	}
 	if o.linger == 0 {
 		options.Linger = -1 // at once; 0 is its default
 	}

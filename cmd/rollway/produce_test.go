@@ -63,6 +63,8 @@ func breakAtProduce(conn net.Conn) error {
 					MaxInFlight: wire.DefaultMaxInFlight, MaxCredit: wire.DefaultMaxCredit}).AppendTo(nil, f.RequestID)
 			case wire.KindDescribeTopic:
 				answer = (&wire.TopicDescription{Topic: "lines", Partitions: []wire.Partition{{State: wire.StateReady}}}).AppendTo(nil, f.RequestID)
+			case wire.KindInitProducer:
+				answer = (&wire.ProducerAssigned{ProducerID: 7}).AppendTo(nil, f.RequestID)
 			case wire.KindProduce:
 				return nil
 			default:
@@ -76,18 +78,24 @@ func breakAtProduce(conn net.Conn) error {
 	}
 }
 
-// A connection that breaks before the answer leaves records in doubt: they are counted and have an exit code of their own,
-// also while the input has not ended.
+// A connection that breaks before the answer and does not come back leaves records in doubt: they are counted and have an
+// exit code of their own, also while the input has not ended.
 func TestProduceInDoubt(t *testing.T) {
-	r, w := io.Pipe()
-	defer w.Close()
-	go io.WriteString(w, "one\ntwo\n")
-	var stderr lockedBuffer
-	code := run(t.Context(), []string{"produce", "lines", "--addr", breakingServer(t)}, r, io.Discard, &stderr)
-	const want = "0 of 2 records were acknowledged, 2 are in doubt: they may be in the log or not\n"
-	if code != exitInDoubt || !strings.HasSuffix(stderr.String(), want) || strings.Count(stderr.String(), "\n") != 1 {
-		t.Errorf("exit code %d, %s; want %d, ... %s", code, stderr.String(), exitInDoubt, want)
+	f := func(flags ...string) {
+		t.Helper()
+		r, w := io.Pipe()
+		defer w.Close()
+		go io.WriteString(w, "one\ntwo\n")
+		var stderr lockedBuffer
+		code := run(t.Context(), append([]string{"produce", "lines", "--addr", breakingServer(t)}, flags...), r, io.Discard, &stderr)
+		const want = "0 of 2 records were acknowledged, 2 are in doubt: they may be in the log or not\n"
+		if code != exitInDoubt || !strings.HasSuffix(stderr.String(), want) || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%q: exit code %d, %s; want %d, ... %s", flags, code, stderr.String(), exitInDoubt, want)
+		}
 	}
+	f("--idempotent=false")
+	f("--retry-for", "100ms")
+	f("--retry-for", "0s")
 }
 
 // A signal ends the reading of an input that goes on, and what was read is sent.

@@ -377,7 +377,7 @@ func TestStorageError(t *testing.T) {
 		if err := unix.Prlimit(p.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
 			t.Fatal(err)
 		}
-		code, _, stderr := execute(t.Context(), strings.Repeat(strings.Repeat("x", 10_000)+"\n", 200), "produce", "lines", "--addr", p.addr)
+		code, _, stderr := execute(t.Context(), strings.Repeat(strings.Repeat("x", 10_000)+"\n", 200), "produce", "lines", "--addr", p.addr, "--retry-for", "300ms")
 		if code == exitOK || !strings.Contains(stderr, "records were acknowledged") {
 			t.Errorf("produce: exit code %d, %s", code, stderr)
 		}

@@ -68,8 +68,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // [Next] cuts it and [Builder.Build] makes it. It may also be a view of its
 // first HeaderSize bytes only, as read from a file: then all accessors and
 // the two setters SetBaseOffset and SetLeaderEpoch work; Verify,
-// VerifyProduced, Records, Decompress and SetLogAppendTime need the whole
-// batch. Iterate reads the header alone and takes the records as an argument.
+// VerifyProduced, Records, Decompress, SetLogAppendTime and SetProducer need
+// the whole batch. Iterate reads the header alone and takes the records as an argument.
 //
 // The accessors do not check: they need len(b) >= HeaderSize and panic
 // below. They return what the bytes say, which means something only after
@@ -178,6 +178,15 @@ func (b Batch) SetLeaderEpoch(epoch int32) {
 func (b Batch) SetLogAppendTime(ms int64) {
 	binary.BigEndian.PutUint16(b[atAttributes:], uint16(b.Attributes()|attrLogAppendTime))
 	binary.BigEndian.PutUint64(b[atMaxTimestamp:], uint64(ms))
+	b.setCRC()
+}
+
+// SetProducer makes another producer, epoch and sequence the batch's, in place,
+// and computes the crc again over the whole batch.
+func (b Batch) SetProducer(p Producer) {
+	binary.BigEndian.PutUint64(b[atProducerID:], uint64(p.ID))
+	binary.BigEndian.PutUint16(b[atProducerEpoch:], uint16(p.Epoch))
+	binary.BigEndian.PutUint32(b[atBaseSequence:], uint32(p.BaseSequence))
 	b.setCRC()
 }
 

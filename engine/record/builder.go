@@ -75,6 +75,13 @@ func (b *Builder) Reset(options BuilderOptions) {
 	b.count, b.baseTimestamp, b.maxTimestamp = 0, 0, 0
 }
 
+// SetProducer sets or replaces the producer of the batch that is begun, which
+// Build writes into it. It copies p and keeps the records.
+func (b *Builder) SetProducer(p Producer) {
+	b.producer = p
+	b.options.Producer = &b.producer
+}
+
 // Append adds a record with the timestamp in milliseconds since 1970, or
 // NoTimestamp. A nil key or value is null. It copies all it is given.
 //

@@ -190,3 +190,44 @@ func TestGolden(t *testing.T) {
 		t.Errorf("docs/format/record-batch.md does not show this dump:\n%s", dump)
 	}
 }
+
+// A producer that is set late, or replaced in a finished batch, makes the batch that Reset would have made with it.
+func TestSetProducer(t *testing.T) {
+	build := func(options BuilderOptions, late *Producer) Batch {
+		t.Helper()
+		var b Builder
+		b.Reset(options)
+		for _, v := range []string{"a", "b"} {
+			if err := b.Append(1000, nil, []byte(v)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if late != nil {
+			b.SetProducer(*late)
+		}
+		p, err := b.Build(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	want := Producer{ID: 1 << 40, Epoch: 3, BaseSequence: 1<<31 - 1}
+	other := Producer{ID: 7, Epoch: 1, BaseSequence: 9}
+	good := build(BuilderOptions{Codec: CodecLZ4, Producer: &want}, nil)
+	if err := good.VerifyProduced(); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]Batch{
+		"late":     build(BuilderOptions{Codec: CodecLZ4}, &want),
+		"replaced": build(BuilderOptions{Codec: CodecLZ4, Producer: &other}, &want),
+	} {
+		if !bytes.Equal(got, good) {
+			t.Errorf("%s: %x, want %x", name, got, good)
+		}
+	}
+	finished := build(BuilderOptions{Codec: CodecLZ4, Producer: &other}, nil)
+	finished.SetProducer(want)
+	if !bytes.Equal(finished, good) {
+		t.Errorf("finished: %x, want %x", finished, good)
+	}
+}

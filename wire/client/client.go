@@ -75,13 +75,12 @@ func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, options.DialTimeout)
 	defer cancel()
 
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	conn, err := options.Dial(ctx, addr)
 	if err != nil {
 		return nil, &ConnectionError{Addr: addr, Err: err}
 	}
 	if options.Congestion != "" {
-		if err := zerocopy.SetCongestion(conn.(*net.TCPConn), options.Congestion); err != nil {
+		if err := setCongestion(conn, options.Congestion); err != nil {
 			conn.Close()
 			return nil, &ConnectionError{Addr: addr, Err: err}
 		}
@@ -92,6 +91,14 @@ func Dial(ctx context.Context, addr string, options Options) (*Client, error) {
 		return nil, &ConnectionError{Addr: addr, Err: err}
 	}
 	return c, nil
+}
+
+func setCongestion(conn net.Conn, algorithm string) error {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return fmt.Errorf("congestion control %s of a %T, want a *net.TCPConn", algorithm, conn)
+	}
+	return zerocopy.SetCongestion(tcp, algorithm)
 }
 
 // handshake exchanges Hello and Welcome on conn and starts the client. options

@@ -22,8 +22,10 @@
 // A call whose context ends leaves the connection usable; its late answer is
 // dropped. A connection that breaks, or a frame that is not of the protocol,
 // fails all calls and everything that hangs on the connection with one
-// *ConnectionError. There is no reconnection: what a broken connection leaves
-// in doubt is for the caller to decide, so a new Client is, too.
+// *ConnectionError. A Client does not reconnect: what a broken connection leaves
+// in doubt is for the caller to decide, so a new Client is, too. A Producer does,
+// for itself, unless idempotence is off: the server recognizes what it sends
+// again, so nothing is left in doubt.
 //
 // Errors that the server answers are *wire.Error, found by errors.As.
 //
@@ -43,8 +45,8 @@
 //
 // # Lock order
 //
-// producerPartition.building, producerPartition.mu, then Producer.mu or
-// Client.mu; Subscription.mu, then Client.mu. Producer.calling, under which
+// producerPartition.building, producerPartition.mu, then Producer.mu, keeper.mu
+// or Client.mu; Subscription.mu, then Client.mu. Producer.calling, under which
 // OnBatch runs, is taken with none of the others held but building, when a
 // batch cannot even be queued. budget.mu is a leaf.
 package client

@@ -44,8 +44,9 @@ func (e *ConnectionError) Unwrap() error { return e.Err }
 
 // InDoubtError says that the records of one batch may or may not be in the
 // log, and may still get there: the connection ended before the answer, or the
-// server answered that it does not know. The client does not send them again,
-// for that may store them twice.
+// server answered that it does not know, and there was no other answer while the
+// client went on trying. Without idempotence it does not try: sending them again
+// may store them twice.
 type InDoubtError struct {
 	Topic     string
 	Partition int32

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/rollway/rollway/wire"
@@ -18,9 +20,13 @@ type Options struct {
 	// Default 10 s; a context may end it earlier.
 	DialTimeout time.Duration
 
+	// Dial connects to the address. Default: TCP by net.Dialer.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
 	// Congestion is the congestion control algorithm of the connection
 	// (TCP_CONGESTION). Default: that of the system. It decides about what the
-	// client sends; the server's own setting, about what it receives.
+	// client sends; the server's own setting, about what it receives. It needs
+	// a Dial that returns a *net.TCPConn.
 	Congestion string
 
 	// MaxFrame is the longest payload in bytes that the client takes, at least
@@ -46,10 +52,18 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.DialTimeout, 10*time.Second)
 	setDefault(&o.MaxFrame, wire.MaxFrameCap)
 	setDefault(&o.MaxRequests, 4096)
+	if o.Dial == nil {
+		o.Dial = dialTCP
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", addr)
 }
 
 // Validate names the first field that is out of range, and the range.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/internal/invariant"
 	"github.com/rollway/rollway/wire"
 )
@@ -24,6 +25,7 @@ type producedBatch struct {
 
 	state    batchState
 	deadline time.Time // until when it may be sent again; zero before a refusal
+	doubt    bool      // an earlier sending has had no answer that tells its fate
 
 	// refs counts who may touch it: its partition, until its fate is reported;
 	// the writer, while it has the frame; the client, while it waits for the
@@ -53,12 +55,16 @@ func (b *producedBatch) unref() {
 // bytes returns the length of the batch itself.
 func (b *producedBatch) bytes() int { return len(b.frame) - b.headLen }
 
+// batch returns the batch in the frame.
+func (b *producedBatch) batch() record.Batch { return record.Batch(b.frame[b.headLen:]) }
+
 // send queues the frame under a new request id. partition.mu is held, or the
 // batch known to nobody else. The writer must not have the frame.
 func (b *producedBatch) send() error {
 	p := b.partition.producer
+	c := p.connection()
 	m := wire.Produce{Topic: p.topicBytes, Partition: b.partition.index, Acks: p.options.Acks.wire()}
-	id := p.client.nextRequestID()
+	id := c.nextRequestID()
 	head := wire.AppendProduceHead(b.frame[:0], id, &m, b.bytes())
 	invariant.Check(len(head) == b.headLen, "head of a produce has %d bytes, want %d", len(head), b.headLen)
 	u := unanswered{id: id, req: b}
@@ -68,7 +74,7 @@ func (b *producedBatch) send() error {
 	}
 	b.state = batchSent
 	b.refs.Add(refs)
-	err := p.client.send(outFrame{bytes: b.frame, batch: b}, u)
+	err := c.send(outFrame{bytes: b.frame, batch: b}, u)
 	if err != nil {
 		b.refs.Add(-refs)
 	}

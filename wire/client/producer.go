@@ -36,7 +36,23 @@ const batchOverheadBytes = 512
 //
 // The partitions that the topic had at NewProducer are all it knows.
 //
-// # Retries
+// # Idempotence
+//
+// By default a Producer has an id, and numbers its batches, so that the server
+// recognizes one that it has: each is stored once, and those of a partition in
+// order, whatever happens to connection and server between. When the connection
+// breaks, the Producer makes another one to the same address, for itself, and
+// sends again what had no answer; the Client it was made with stays broken.
+// At most five batches of a partition are on their way, which is as many as the
+// server remembers.
+//
+// A batch fails when it has not been answered for RetryFor, and is in doubt then
+// if it was ever sent. One that the server finds to be out of order although all
+// before it were acknowledged fails with wire.CodeOutOfOrderSequence: the server
+// has lost records that it acknowledged, or what it knew of this producer. After
+// a failure the partition goes on under a new epoch.
+//
+// # Retries without idempotence
 //
 // A batch that the server could not take for now (wire.Error.Retryable, but
 // not because it closes or has too few replicas, which only people change) was
@@ -52,7 +68,7 @@ const batchOverheadBytes = 512
 // returned it: so nobody writes on without having noticed. The other batches
 // on their way are not recalled.
 type Producer struct {
-	client     *Client
+	client     *Client // as given; of an idempotent producer the first of several
 	topic      string
 	topicBytes []byte
 	options    ProducerOptions
@@ -61,6 +77,13 @@ type Producer struct {
 	partitions []*producerPartition
 	room       budget
 	batches    sync.Pool // of *producedBatch
+
+	// conn is the connection in use.
+	conn atomic.Pointer[Client]
+	// gone is closed when nothing can be sent any more: fault says why.
+	gone <-chan struct{}
+	// keeper, if the producer is idempotent, connects again.
+	keeper *keeper
 
 	// sticky is the partition of records that may go anywhere.
 	sticky atomic.Int32
@@ -99,7 +122,8 @@ type retry struct {
 
 // NewProducer returns a Producer for a topic, which must exist.
 //
-// Errors: those of ProducerOptions.Validate and Client.DescribeTopic.
+// Errors: those of ProducerOptions.Validate, Client.DescribeTopic and, for an
+// idempotent producer, Client.InitProducer.
 func NewProducer(ctx context.Context, c *Client, topic string, options ProducerOptions) (*Producer, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -112,6 +136,11 @@ func NewProducer(ctx context.Context, c *Client, topic string, options ProducerO
 		return nil, fmt.Errorf("produce to %s: the topic has no partitions, want at least one", topic)
 	}
 	p := newProducer(c, &d, options.withDefaults())
+	if p.options.idempotent() {
+		if err := p.becomeIdempotent(ctx, d.TopicID); err != nil {
+			return nil, fmt.Errorf("produce to %s: %w", topic, err)
+		}
+	}
 	p.loop.Add(1)
 	go func() {
 		defer p.loop.Done()
@@ -133,6 +162,8 @@ func newProducer(c *Client, d *wire.TopicDescription, options ProducerOptions) *
 		wake:       make(chan struct{}, 1),
 	}
 	p.batchBytes = min(options.BatchBytes, p.maxBatch, maxMessageBytes(d))
+	p.conn.Store(c)
+	p.gone = c.broken
 	p.batches.New = func() any { return new(producedBatch) }
 	for i := range p.partitions {
 		p.partitions[i] = newProducerPartition(p, int32(i))
@@ -181,11 +212,11 @@ func (p *Producer) produce(ctx context.Context, r *Record) error {
 	}
 	if !p.room.try(int64(size)) {
 		p.sealAll() // nobody may wait for what waits for company
-		if !p.room.take(ctx, p.client.broken, int64(size)) {
+		if !p.room.take(ctx, p.gone, int64(size)) {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return p.client.Err()
+			return p.fault()
 		}
 	}
 	if err := p.partitions[index].append(r, size); err != nil {
@@ -193,6 +224,17 @@ func (p *Producer) produce(ctx context.Context, r *Record) error {
 		return err
 	}
 	return nil
+}
+
+// connection returns the connection in use.
+func (p *Producer) connection() *Client { return p.conn.Load() }
+
+// fault is why nothing can be sent any more, once gone is closed.
+func (p *Producer) fault() error {
+	if p.keeper != nil {
+		return p.keeper.fault
+	}
+	return p.client.Err()
 }
 
 // choose returns the partition of r.
@@ -240,6 +282,10 @@ func (p *Producer) Close(ctx context.Context) error {
 	}
 	err := p.Flush(ctx)
 	close(p.stop)
+	if p.keeper != nil {
+		p.keeper.cancel()
+		defer p.keeper.close()
+	}
 	p.loop.Wait()
 	if ctx.Err() != nil {
 		for _, partition := range p.partitions {
@@ -271,11 +317,11 @@ func (p *Producer) run() {
 		case <-p.wake:
 		case <-p.stop:
 			return
-		case <-p.client.broken:
+		case <-p.gone:
 			p.broken.Store(true)
 			p.sealAll()
 			for _, partition := range p.partitions {
-				partition.connectionBroken(p.client.Err())
+				partition.connectionBroken(p.fault())
 			}
 			return
 		}

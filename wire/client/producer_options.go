@@ -42,6 +42,12 @@ type ProducerOptions struct {
 	// Acks says when a batch is answered. Default AcksAll.
 	Acks Acks
 
+	// DisableIdempotence gives up that a batch whose answer is missing is sent
+	// again and stored once; see Producer. It has no effect with AcksNone,
+	// where nothing is answered, and with a negative RetryFor, where nothing is
+	// sent again: both give it up, too.
+	DisableIdempotence bool
+
 	// Codec compresses batches. Default record.CodecNone.
 	Codec record.Codec
 
@@ -65,8 +71,9 @@ type ProducerOptions struct {
 	MaxInFlightBytes int64
 
 	// RetryFor is how long a batch is sent again that the server could not
-	// take for now: its partition was not ready, or it had no room. Default
-	// 30 s; negative: it is not sent again.
+	// take for now: its partition was not ready, or it had no room. If the
+	// producer is idempotent it is also how long a batch is kept after the
+	// connection broke. Default 30 s; negative: it is not sent again.
 	RetryFor time.Duration
 
 	// OnBatch, if not nil, is told the fate of every batch: in order within a
@@ -95,6 +102,11 @@ type BatchResult struct {
 	// Err is nil if the batch was acknowledged as asked. It is an
 	// *InDoubtError if nobody knows; with any other it was not appended.
 	Err error
+}
+
+// idempotent tells whether the options, with their defaults, ask for it.
+func (o ProducerOptions) idempotent() bool {
+	return !o.DisableIdempotence && o.Acks != AcksNone && o.RetryFor > 0
 }
 
 // withDefaults returns o with its zero fields set.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -44,6 +45,8 @@ type producerPartition struct {
 	holding bool // +checklocks:mu
 	// pause is the next before sending again.
 	pause time.Duration // +checklocks:mu
+	// numbers is what an idempotent producer knows; nil without idempotence.
+	numbers *numbers // +checklocks:mu
 	// progress, if not nil, is closed when a batch leaves the queue.
 	progress chan struct{} // +checklocks:mu
 }
@@ -64,7 +67,7 @@ func (t *producerPartition) append(r *Record, size int) error {
 		return ErrProducerClosed
 	}
 	if p.broken.Load() {
-		return p.client.Err()
+		return p.fault()
 	}
 	if t.builder.Count() > 0 && t.builder.Size()+size > p.batchBytes {
 		t.sealOpen()
@@ -107,6 +110,10 @@ func (t *producerPartition) sealOpen() {
 	p := t.producer
 	b := p.batches.Get().(*producedBatch)
 	headLen := wire.HeadSize + 2 + len(p.topicBytes) + 4 + 1
+	number := t.nextNumber()
+	if number.ID >= 0 {
+		t.builder.SetProducer(number)
+	}
 	frame, err := t.builder.Build(slices.Grow(b.frame[:0], headLen+t.builder.Size())[:headLen])
 	b.partition, b.frame, b.headLen = t, frame, headLen
 	b.number = t.sealedNumber.Load() + 1
@@ -122,7 +129,12 @@ func (t *producerPartition) sealOpen() {
 	t.mu.Lock()
 	t.queue = append(t.queue, b)
 	t.sealedNumber.Store(b.number)
-	if err == nil && !t.holding {
+	switch {
+	case err != nil:
+	case t.numbers != nil:
+		t.numbers.take(b, number)
+		t.pump()
+	case !t.holding:
 		err = b.send()
 	}
 	if err != nil {
@@ -136,7 +148,8 @@ func (t *producerPartition) sealOpen() {
 }
 
 // settle takes the good result of b. Those before it that were refused cannot
-// be sent again without changing the order.
+// be sent again without changing the order, unless they are numbered: then they
+// are in the log, or else the server will say that they are out of order.
 func (t *producerPartition) settle(b *producedBatch, result BatchResult) {
 	t.mu.Lock()
 	if b.state == batchDone {
@@ -148,14 +161,14 @@ func (t *producerPartition) settle(b *producedBatch, result BatchResult) {
 		if earlier == b {
 			break
 		}
-		if earlier.state == batchRefused {
+		if earlier.state == batchRefused && t.numbers == nil {
 			earlier.state = batchDone
 			overtaken = append(overtaken, earlier)
 		}
 	}
 	b.state = batchDone
 	t.pause = firstRetryPause
-	failed := t.goOn(false)
+	failed := t.acknowledged()
 	t.mu.Unlock()
 
 	for _, earlier := range overtaken {
@@ -172,6 +185,14 @@ func (t *producerPartition) refused(b *producedBatch, e *wire.Error) {
 	if b.state == batchDone {
 		t.mu.Unlock()
 		return // given up by Close
+	}
+	if t.numbers != nil {
+		fate := t.refusedNumbered(b, e)
+		t.mu.Unlock()
+		if fate != nil {
+			t.report(b, *fate)
+		}
+		return
 	}
 	if t.mayRetry(b, e) {
 		b.state = batchRefused
@@ -265,6 +286,11 @@ func (t *producerPartition) reportUnsent(failed []unsent) {
 // sendAgain ends a pause.
 func (t *producerPartition) sendAgain() {
 	t.mu.Lock()
+	if t.numbers != nil {
+		t.pauseOver()
+		t.mu.Unlock()
+		return
+	}
 	failed := t.goOn(false)
 	t.mu.Unlock()
 	t.reportUnsent(failed)
@@ -273,6 +299,11 @@ func (t *producerPartition) sendAgain() {
 // lost takes the end of the connection before b was answered.
 func (t *producerPartition) lost(b *producedBatch, err error, sent bool) {
 	t.mu.Lock()
+	if t.numbers != nil && b.state != batchDone && !errors.Is(err, ErrClosed) {
+		t.lostNumbered(b, sent)
+		t.mu.Unlock()
+		return
+	}
 	known := b.state == batchDone
 	b.state = batchDone
 	t.mu.Unlock()
@@ -303,7 +334,7 @@ func (t *producerPartition) end(err error, states ...batchState) {
 	var sent []bool
 	for _, b := range t.queue {
 		if slices.Contains(states, b.state) {
-			ended, sent = append(ended, b), append(sent, b.state == batchSent)
+			ended, sent = append(ended, b), append(sent, b.state == batchSent || b.doubt)
 			b.state = batchDone
 		}
 	}

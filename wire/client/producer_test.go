@@ -48,8 +48,14 @@ func (r *results) all() []BatchResult {
 	return append([]BatchResult(nil), r.list...)
 }
 
-// producer returns a producer for "t" that is given up when the test ends, and its results.
+// producer returns a producer for "t", without idempotence, that is given up when the test ends, and its results.
 func producer(t testing.TB, c *Client, options ProducerOptions) (*Producer, *results) {
+	t.Helper()
+	options.DisableIdempotence = true
+	return anyProducer(t, c, options)
+}
+
+func anyProducer(t testing.TB, c *Client, options ProducerOptions) (*Producer, *results) {
 	t.Helper()
 	var r results
 	options.OnBatch = r.add

@@ -62,3 +62,13 @@ func (c *Client) ListOffsets(ctx context.Context, topic string, partition int32,
 	}
 	return found, nil
 }
+
+// InitProducer returns an id for an idempotent producer, or the next epoch of
+// the one that m has. A Producer does this by itself.
+func (c *Client) InitProducer(ctx context.Context, m wire.InitProducer) (wire.ProducerAssigned, error) {
+	assigned, err := roundTrip(ctx, c, &m, wire.KindProducerAssigned, wire.ParseProducerAssigned)
+	if err != nil {
+		return wire.ProducerAssigned{}, fmt.Errorf("init producer: %w", err)
+	}
+	return assigned, nil
+}
