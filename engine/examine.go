@@ -59,16 +59,32 @@ func (s *Segment) damageOf(err error) *CorruptionError {
 // of the file is damaged: To is end then.
 //
 // A valid batch is one whose crc is right and whose offsets lie behind the bad
-// one. So that a record which holds a batch as its value is not taken for one, it
-// must also stand where the bad batch's header says that it ends, by position or
-// by offset, or end the file, or be followed by a header that goes on with its
-// offsets.
+// one. It is looked for first where the bad batch's header says that this ends:
+// a record may hold a batch as its value. Elsewhere it must also have the offset
+// that the bad header leads to, or end the file, or be followed by a header that
+// goes on with its offsets.
 func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
 	from := c.checkpoint
 	damage := DamagedRange{From: from.next, To: end, Start: from.position, End: c.size}
 	expect, err := c.behindBad()
 	if err != nil {
 		return damage, err
+	}
+	found := func(base Offset, at Position) DamagedRange {
+		damage.To, damage.End = base, at
+		c.seek(at)
+		c.next = base
+		return damage
+	}
+	if expect.position > from.position && expect.position+record.HeaderSize <= c.size {
+		c.seek(expect.position)
+		base, _, err := c.candidate(from.next, end, expect)
+		if err != nil {
+			return damage, err
+		}
+		if base >= 0 {
+			return found(base, expect.position), nil
+		}
 	}
 	// So that made-up bytes cannot keep it busy for long.
 	budget := 64 * int64(c.size-from.position)
@@ -85,15 +101,12 @@ func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
 		}
 		at += Position(skip)
 		c.seek(at)
-		next, bytes, err := c.candidate(from.next, end, expect)
+		base, bytes, err := c.candidate(from.next, end, expect)
 		if err != nil {
 			return damage, err
 		}
-		if next >= 0 {
-			damage.To, damage.End = next, at
-			c.seek(at)
-			c.next = next
-			return damage, nil
+		if base >= 0 {
+			return found(base, at), nil
 		}
 		if budget -= bytes; budget < 0 {
 			break

@@ -42,6 +42,8 @@ type FetchRequest struct {
 	// Cursor, if not nil, is that of a reader who goes on where the last slice
 	// ended; it is advanced.
 	Cursor *Cursor
+
+	examined bool // the segment was examined for damage
 }
 
 // Fetch returns what is visible from Offset on: of one segment, at most
@@ -102,9 +104,14 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 		slice, err = segment.between(c.position, end.position, marks)
 	}
 	if err != nil {
+		if damage := segment.damageOf(err); damage != nil && !r.examined {
+			// A batch that starts where it should may yet end elsewhere.
+			r.examined = true
+			again = segment.examine(limit, damage.Err) == nil
+		}
 		segment.Release()
 		*c = Cursor{}
-		return Slice{}, false, p.reported(err)
+		return Slice{}, again, p.reported(err)
 	}
 	*c = Cursor{offset: end.offset, segment: segment, position: end.position}
 	return slice, false, nil

@@ -312,7 +312,7 @@ func (s *Segment) syncIndexes() error {
 // are checked, and what is bad is in quarantine afterwards. The segment must hold
 // off below limit.
 func (s *Segment) locate(off Offset, limit mark) (Position, Offset, error) {
-	at, first, err := s.locateIndexed(off, limit.position)
+	at, first, err := s.locateIndexed(off, limit)
 	if err == nil {
 		return at, first, nil
 	}
@@ -326,10 +326,10 @@ func (s *Segment) locate(off Offset, limit mark) (Position, Offset, error) {
 	if r, ok := s.log.damage.at(off); ok {
 		return 0, 0, r.error(s.log, off)
 	}
-	return s.locateIndexed(off, limit.position)
+	return s.locateIndexed(off, limit)
 }
 
-func (s *Segment) locateIndexed(off Offset, limit Position) (Position, Offset, error) {
+func (s *Segment) locateIndexed(off Offset, limit mark) (Position, Offset, error) {
 	if err := s.ensureIndexes(); err != nil {
 		return 0, 0, err
 	}
@@ -356,35 +356,42 @@ func (s *Segment) locateIndexed(off Offset, limit Position) (Position, Offset, e
 	return s.locateByIndex(off, limit)
 }
 
-func (s *Segment) locateByIndex(off Offset, limit Position) (Position, Offset, error) {
+func (s *Segment) locateByIndex(off Offset, limit mark) (Position, Offset, error) {
 	entry, found, err := s.index.lookup(off)
 	if err != nil {
 		return 0, 0, err
 	}
 	if found {
-		if _, err := s.firstOffset(entry, limit); err != nil {
+		if _, err := s.firstOffset(entry, limit.position); err != nil {
 			return 0, 0, err
 		}
 	}
 	return s.locateFrom(Position(entry.position), off, limit)
 }
 
-// locateFrom walks the headers from start, a batch boundary.
-func (s *Segment) locateFrom(start Position, off Offset, limit Position) (Position, Offset, error) {
-	scan, err := s.scan(start, limit, record.HeaderSize)
+// locateFrom walks the headers from start, a batch boundary. The header behind the
+// batch that it finds tells whether that ends where it says: one flipped bit could
+// have a batch claim the offsets of those behind it.
+func (s *Segment) locateFrom(start Position, off Offset, limit mark) (Position, Offset, error) {
+	scan, err := s.scan(start, limit.position, record.HeaderSize)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer scan.close()
 	for scan.next() {
-		if scan.header.LastOffset() >= off {
-			return scan.position, scan.header.BaseOffset(), nil
+		if scan.header.LastOffset() < off {
+			continue
 		}
+		at, first := scan.position, scan.header.BaseOffset()
+		if first == off || scan.next() || scan.err == nil && scan.expect == limit.offset {
+			return at, first, nil
+		}
+		break
 	}
 	if scan.err != nil {
 		return 0, 0, scan.err
 	}
-	return 0, 0, s.damage(off, limit, fmt.Errorf("no batch holds offset %d", off))
+	return 0, 0, s.damage(scan.expect, limit.position, fmt.Errorf("the batches end at offset %d, want %d", scan.expect, limit.offset))
 }
 
 // firstOffset is the base offset of the batch that entry, below limit, names.
