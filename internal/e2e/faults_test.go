@@ -323,9 +323,10 @@ func churnTopics(ctx context.Context, addr string) {
 }
 
 // A server whose Nth fdatasync or fsync fails, for N from 1 to 100, ends with 1
-// and says why. It begins no further sync: those that other threads were about
-// to begin are all that the trace may show, and none is of the same file. A
-// restart serves all that was acknowledged or seen.
+// and says why. From when it has noticed it begins no further sync. The trace may
+// show some between that and the failure, which other threads began before the
+// one that failed had run again, but none is of the same file. A restart serves
+// all that was acknowledged or seen.
 func TestFaultsSyncFails(t *testing.T) {
 	k := &syncFails{faultRun: newFaultRun(t, 4), data: t.TempDir(), trace: filepath.Join(t.TempDir(), "trace")}
 	k.history = k.newDirectory(k.data)
@@ -336,8 +337,8 @@ func TestFaultsSyncFails(t *testing.T) {
 	for round := 0; round < k.rounds && !t.Failed(); round++ {
 		k.round(1 + round*max(most/k.rounds, 1)%most)
 	}
-	t.Logf("%d failed syncs, %d of them before the server was ready; %d batches acknowledged, %d in doubt, %d records seen; %d syncs begun after the failure",
-		k.hits, k.atStart, k.history.acked.Load(), k.history.refused.Load(), k.history.seen.Load(), k.later)
+	t.Logf("%d failed syncs, %d of them before the server was ready; %d batches acknowledged, %d in doubt, %d records seen; %d syncs begun between a failure and its being noticed, 0 after that",
+		k.hits, k.atStart, k.history.acked.Load(), k.history.refused.Load(), k.history.seen.Load(), k.unnoticed)
 }
 
 type syncFails struct {
@@ -345,13 +346,13 @@ type syncFails struct {
 	data, trace string
 	history     *history
 
-	hits, atStart, later int
+	hits, atStart, unnoticed int
 }
 
 // round fails the Nth sync and restarts.
 func (k *syncFails) round(n int) {
 	k.t.Helper()
-	tracer := faultlab.Injection{Calls: []string{"fdatasync", "fsync"}, Error: "EIO", N: n}.Strace(k.t, k.trace)
+	tracer := faultlab.Injection{Calls: []string{"fdatasync", "fsync"}, Error: "EIO", N: n, Also: []string{"write"}}.Strace(k.t, k.trace)
 	s, ready := launch(k.t, tracer, k.data, "--checkpoint-interval", "50ms", "--sync-parallelism", "1")
 	if ready {
 		load := k.history.start(s.addr, k.random)
@@ -368,15 +369,18 @@ func (k *syncFails) round(n int) {
 	if code := s.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.stderr.String(), "input/output error") {
 		k.t.Errorf("after sync %d failed: exit code %d, stderr:\n%s", n, code, s.stderr)
 	}
-	failed, later := syncsAfterFailure(k.t, k.trace)
-	if failed == "" {
-		k.t.Errorf("sync %d: no failure in the trace", n)
+	trace := readSyncTrace(k.t, k.trace)
+	if trace.failed == "" || ready && !trace.said {
+		k.t.Errorf("sync %d: failed in the trace: %q, said so: %t", n, trace.failed, trace.said)
 	}
-	if len(later) > syncingThreads || slices.Contains(later, failed) {
-		k.t.Errorf("after the sync of %s had failed, these were begun: %v", failed, later)
+	if len(trace.unnoticed) > syncingThreads || slices.Contains(trace.unnoticed, trace.failed) {
+		k.t.Errorf("after the sync of %s had failed, these were begun: %v", trace.failed, trace.unnoticed)
+	}
+	if len(trace.noticed) > 0 {
+		k.t.Errorf("after the server had noticed that the sync of %s failed, these were begun: %v", trace.failed, trace.noticed)
 	}
 	k.hits++
-	k.later += len(later)
+	k.unnoticed += len(trace.unnoticed)
 	plain := startServer(k.t, k.data)
 	k.history.verifyAll(plain)
 	plain.kill()
@@ -389,30 +393,46 @@ const syncingThreads = 3
 var (
 	syncBegun  = regexp.MustCompile(`^(\d+) +(?:fsync|fdatasync)\((\d+<[^>]*>)`)
 	syncFailed = regexp.MustCompile(`EIO .*\(INJECTED\)`)
+	stopLogged = regexp.MustCompile(`^\d+ +write\(2<.*data directory has stopped`)
 )
 
-// syncsAfterFailure returns the files whose sync began behind the line of the
-// first failed one, and the file of that.
-func syncsAfterFailure(t *testing.T, trace string) (failed string, later []string) {
+// syncTrace is what a trace shows of syncs.
+type syncTrace struct {
+	failed string // the file of the first one that failed, as strace names it
+	// The files whose syncs were begun after that, before the server said that
+	// the directory has stopped and afterwards.
+	unnoticed, noticed []string
+	said               bool // that it has stopped
+}
+
+func readSyncTrace(t *testing.T, name string) (trace syncTrace) {
 	t.Helper()
-	file, err := os.Open(trace)
+	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
 	begun := map[string]string{} // the last one by thread
-	for scan := bufio.NewScanner(file); scan.Scan(); {
+	scan := bufio.NewScanner(file)
+	for scan.Scan() {
 		line := scan.Text()
+		trace.said = trace.said || stopLogged.MatchString(line)
 		if m := syncBegun.FindStringSubmatch(line); m != nil {
-			if failed != "" {
-				later = append(later, m[2])
-			}
 			begun[m[1]] = m[2]
+			switch {
+			case trace.said:
+				trace.noticed = append(trace.noticed, m[2])
+			case trace.failed != "":
+				trace.unnoticed = append(trace.unnoticed, m[2])
+			}
 		}
-		if failed == "" && syncFailed.MatchString(line) {
+		if trace.failed == "" && syncFailed.MatchString(line) {
 			thread, _, _ := strings.Cut(line, " ")
-			failed = begun[thread]
+			trace.failed = begun[thread]
 		}
 	}
-	return failed, later
+	if err := scan.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return trace
 }

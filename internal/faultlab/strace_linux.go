@@ -2,6 +2,7 @@ package faultlab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,17 +22,20 @@ type Injection struct {
 	// each later one.
 	N    int
 	Stay bool
+	// Also are further calls that are to be in the trace.
+	Also []string
 }
 
 // Strace returns the command line, without the program, that runs a program
-// under the injection and writes what it calls of those to trace. The program is
+// under the injection and writes what it calls of those to trace, with the first
+// 100 bytes of what it writes. The program is
 // strace's only child; strace ends as it does.
 //
 // The test is skipped without strace.
 func (i Injection) Strace(t testing.TB, trace string) []string {
 	t.Helper()
 	calls := strings.Join(i.Calls, ",")
-	line := []string{needs.Tool(t, "strace"), "-f", "-qq", "-y", "-o", trace}
+	line := []string{needs.Tool(t, "strace"), "-f", "-qq", "-y", "-s", "100", "-o", trace}
 	action := "signal=" + i.Signal
 	if i.Error != "" {
 		action = "error=" + i.Error
@@ -42,5 +46,5 @@ func (i Injection) Strace(t testing.TB, trace string) []string {
 	if i.Stay {
 		when += "+"
 	}
-	return append(line, "-e", "trace="+calls, "-e", "signal=none", "-e", fmt.Sprintf("inject=%s:%s:when=%s", calls, action, when))
+	return append(line, "-e", "trace="+strings.Join(slices.Concat(i.Calls, i.Also), ","), "-e", "signal=none", "-e", fmt.Sprintf("inject=%s:%s:when=%s", calls, action, when))
 }
