@@ -61,10 +61,11 @@ type batchSums struct {
 // A batch with a producer id is judged by its epoch and sequence; see admit.
 //
 // Errors, in each request: record.ErrCorrupt, record.ErrInvalid,
-// ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrMessageTooLarge, ErrNotEnoughReplicas, ErrNotReady, ErrUnknownTopic after
-// a deletion, ErrNoSpace (nothing was appended, try again later),
-// ErrStorageFailed (the directory has stopped; whether the batches survive a
-// restart is unknown), *CorruptionError if the partition is damaged.
+// ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrMessageTooLarge,
+// ErrInvalidTimestamp, ErrNotEnoughReplicas, ErrNotReady, ErrUnknownTopic after a
+// deletion, ErrNoSpace (nothing was appended, try again later), ErrStorageFailed
+// (the directory has stopped; whether the batches survive a restart is unknown),
+// *CorruptionError if the partition is damaged.
 func (p *Partition) Append(requests ...*AppendRequest) {
 	config := p.log.config()
 	valid := 0
@@ -113,6 +114,7 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 		r.Batches = batches
 	}
 	r.sums, r.producer, r.Duplicate = batchSums{newest: noTimestamp}, producedBy{id: -1}, false
+	nowMs := p.engine.nowMs()
 	for rest := r.Batches; len(rest) > 0; {
 		b, after, err := record.Next(rest)
 		if err == nil {
@@ -126,6 +128,11 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 		}
 		if b.Size() > config.MaxMessageBytes {
 			return fmt.Errorf("%w: %s: batch of %d bytes, max.message.bytes is %d", ErrMessageTooLarge, p, b.Size(), config.MaxMessageBytes)
+		}
+		if config.TimestampType == topicconfig.CreateTime {
+			if err := checkTimestamps(b, config, nowMs); err != nil {
+				return fmt.Errorf("%s: %w", p, err)
+			}
 		}
 		r.sums.bytes += b.Size()
 		r.sums.records += int64(b.Count())

@@ -49,6 +49,9 @@ var (
 	// ErrMessageTooLarge means that a batch exceeds max.message.bytes, or a
 	// request segment.bytes.
 	ErrMessageTooLarge = errors.New("engine: message too large")
+	// ErrInvalidTimestamp means that a record's timestamp lies further from the
+	// clock than message.timestamp.before.max.ms or after.max.ms allow.
+	ErrInvalidTimestamp = errors.New("engine: invalid timestamp")
 	// ErrNotEnoughReplicas means that min.insync.replicas asks for more than
 	// one node has.
 	ErrNotEnoughReplicas = errors.New("engine: not enough in-sync replicas")

@@ -221,9 +221,9 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 
 // DeleteTopic removes a topic: from when it returns, no client sees it and no
 // restart brings it back. Its directories are renamed at once, so that the name
-// is free, and unlinked in the background; slices that are out stay valid.
-// Errors: ErrUnknownTopic, ErrStorageFailed; ErrNoSpace on a full file system
-// without ballast.
+// is free, and unlinked in the background; slices that are out stay
+// valid. Errors: ErrUnknownTopic, ErrStorageFailed; ErrNoSpace on a full file
+// system without ballast.
 func (e *Engine) DeleteTopic(name string) error {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -299,9 +299,12 @@ func (e *Engine) reconcile(image *MetadataImage) error {
 
 // newTopic builds a topic over the partitions of old, which may be nil.
 func (e *Engine) newTopic(image *TopicImage, old *Topic) (*Topic, error) {
-	config, err := topicconfig.Parse(image.Configs, e.options.TopicDefaults)
+	config, err := topicconfig.ParseStored(image.Configs, e.options.TopicDefaults)
 	if err != nil {
 		return nil, fmt.Errorf("topic %s: %w", image.Name, err)
+	}
+	if missing := topicconfig.Unbuilt(image.Configs); missing != "" {
+		e.options.Log.Warn("topic config has no effect", "topic", image.Name, "reason", missing)
 	}
 	t := &Topic{image: image, config: config, defaults: e.options.TopicDefaults}
 	if old != nil {

@@ -44,6 +44,8 @@ const (
 	CodeOutOfOrderSequence   Code = 23 // a batch of an idempotent producer does not follow the last one that the partition knows of it; nothing was appended
 	CodeInvalidProducerEpoch Code = 24 // a later epoch of the producer id is known
 	CodeUnknownProducerID    Code = 25 // the server has never given this producer id
+
+	CodeInvalidTimestamp Code = 26 // a produced batch has a timestamp further from the server's clock than its topic allows; nothing was appended
 )
 
 // codeFact is what is fixed about a code.
@@ -82,6 +84,7 @@ var codes = map[Code]codeFact{
 	CodeOutOfOrderSequence:   {name: "out of order sequence"},
 	CodeInvalidProducerEpoch: {name: "invalid producer epoch"},
 	CodeUnknownProducerID:    {name: "unknown producer id"},
+	CodeInvalidTimestamp:     {name: "invalid timestamp"},
 }
 
 // String returns the name of the code as docs/protocol.md has it.

@@ -77,6 +77,13 @@ type Config struct {
 	FlushMs            int64 // age of unsynced messages at which the log is synced
 	MinInsyncReplicas  int   // replicas that acks=all needs, > 0
 	CompressionType    CompressionType
+
+	DeletesOld           bool  // retention deletes segments; see RetentionMs and RetentionBytes
+	RetentionMs          int64 // age at which a segment is deleted; negative: never
+	RetentionBytes       int64 // size of a partition above which its oldest segments are deleted; negative: no limit
+	FileDeleteDelayMs    int64 // how long a file that has left its log waits for its removal
+	TimestampBeforeMaxMs int64 // how far a producer's timestamp may lie before the clock
+	TimestampAfterMaxMs  int64 // how far a producer's timestamp may lie after the clock
 }
 
 // Durable tells whether a batch must be synced before it becomes visible.
@@ -99,12 +106,25 @@ func Default() *Config {
 // ErrInvalidValue if min.compaction.lag.ms is greater than
 // max.compaction.lag.ms.
 func Parse(overrides, defaults map[string]string) (*Config, error) {
+	return parse(overrides, defaults, Validate)
+}
+
+// ParseStored is Parse for the overrides of a topic that is there already: they
+// may have values that an earlier version took and Validate refuses now. A topic
+// that has cleanup.policy=compact keeps everything, and one that has both
+// policies is not compacted; see Unbuilt.
+func ParseStored(overrides, defaults map[string]string) (*Config, error) {
+	return parse(overrides, defaults, validateStored)
+}
+
+func parse(overrides, defaults map[string]string, validate func(name, value string) error) (*Config, error) {
 	for _, config := range []map[string]string{overrides, defaults} {
 		for _, name := range slices.Sorted(maps.Keys(config)) {
-			if err := Validate(name, config[name]); err != nil {
+			if err := validate(name, config[name]); err != nil {
 				return nil, err
 			}
 		}
+		validate = Validate
 	}
 	v := values{overrides, defaults}
 	shortest, longest := v.integer("min.compaction.lag.ms"), v.integer("max.compaction.lag.ms")
@@ -127,6 +147,13 @@ func newConfig(overrides, defaults map[string]string) *Config {
 		FlushMs:            v.integer("flush.ms"),
 		MinInsyncReplicas:  int(v.integer("min.insync.replicas")),
 		CompressionType:    compressionTypes[v.text("compression.type")],
+
+		DeletesOld:           slices.Contains(items(v.text("cleanup.policy")), "delete"),
+		RetentionMs:          v.integer("retention.ms"),
+		RetentionBytes:       v.integer("retention.bytes"),
+		FileDeleteDelayMs:    v.integer("file.delete.delay.ms"),
+		TimestampBeforeMaxMs: v.integer("message.timestamp.before.max.ms"),
+		TimestampAfterMaxMs:  v.integer("message.timestamp.after.max.ms"),
 	}
 	if v.text("message.timestamp.type") == LogAppendTime.String() {
 		c.TimestampType = LogAppendTime

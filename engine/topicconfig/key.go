@@ -63,6 +63,8 @@ type Key struct {
 	InForce bool
 
 	accepts func(value string) bool
+	// stored, if not nil, is accepts for a topic that is there already.
+	stored func(value string) bool
 }
 
 // Keys returns all keys, sorted by name.
@@ -93,6 +95,24 @@ func Validate(name, value string) error {
 		return nil
 	}
 	return fmt.Errorf("%w %s: found %q, want %s", ErrInvalidValue, name, nearest.Shorten(value), k.wants())
+}
+
+// validateStored is Validate for a value that a topic has already.
+func validateStored(name, value string) error {
+	if k, ok := Lookup(name); ok && k.stored != nil && k.stored(strings.TrimSpace(value)) {
+		return nil
+	}
+	return Validate(name, value)
+}
+
+// Unbuilt says what the overrides of a topic ask for that an earlier version
+// took and that nothing here does, in words for an operator; "" if that is
+// nothing.
+func Unbuilt(overrides map[string]string) string {
+	if slices.Contains(items(overrides["cleanup.policy"]), "compact") {
+		return "cleanup.policy=" + overrides["cleanup.policy"] + ": compaction is not built yet, nothing of the topic is compacted"
+	}
+	return ""
 }
 
 // wants says what values the key takes.

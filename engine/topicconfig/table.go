@@ -28,12 +28,13 @@ const maxLong = "9223372036854775807"
 var keys = complete([]entry{
 	{
 		Key: Key{
-			Name: "cleanup.policy", Type: List, KafkaDefault: "delete",
+			Name: "cleanup.policy", Type: List, KafkaDefault: "delete", InForce: true,
 			Documentation: "What is done with old segments: delete drops those beyond the retention time or size, " +
-				"compact keeps the last value of each key, both together compact what retention leaves, " +
-				"and an empty list keeps everything.",
+				"and an empty list keeps everything. Kafka's compact, which keeps the last value of each key, " +
+				"is refused until it is built.",
 		},
-		valid: listOf("compact", "delete"), synonyms: "log.cleanup.policy",
+		valid: valid{"delete or empty (compact is not built yet)", listOf("delete").accepts}, stored: listOf("compact", "delete"),
+		synonyms: "log.cleanup.policy",
 	},
 	{
 		Key: Key{
@@ -76,8 +77,10 @@ var keys = complete([]entry{
 	},
 	{
 		Key: Key{
-			Name: "file.delete.delay.ms", Type: Long, KafkaDefault: "60000",
-			Documentation: "How long a file waits between its removal from the log and its deletion from the file system.",
+			Name: "file.delete.delay.ms", Type: Long, KafkaDefault: "60000", InForce: true,
+			Documentation: "How long a file waits between its removal from the log and its deletion from the file system, " +
+				"under a name that ends in .deleted, or -delete for the directories of a deleted topic. " +
+				"A start does not wait.",
 		},
 		valid: atLeast(64, 0), synonyms: "log.segment.delete.delay.ms",
 	},
@@ -153,17 +156,17 @@ var keys = complete([]entry{
 	},
 	{
 		Key: Key{
-			Name: "message.timestamp.after.max.ms", Type: Long, KafkaDefault: "3600000",
-			Documentation: "How far the timestamp of a message may lie after the clock of the broker; beyond it the message is refused. " +
-				"Ignored with message.timestamp.type=LogAppendTime.",
+			Name: "message.timestamp.after.max.ms", Type: Long, KafkaDefault: "3600000", InForce: true,
+			Documentation: "How far the timestamp of a message may lie after the clock of the broker; a batch with one beyond it is refused, " +
+				"by the highest timestamp that its header has. Retention takes a segment whose newest timestamp lies beyond it by the age of its file. Ignored with message.timestamp.type=LogAppendTime.",
 		},
 		valid: atLeast(64, 0), synonyms: "log.message.timestamp.after.max.ms",
 	},
 	{
 		Key: Key{
-			Name: "message.timestamp.before.max.ms", Type: Long, KafkaDefault: maxLong,
-			Documentation: "How far the timestamp of a message may lie before the clock of the broker; beyond it the message is refused. " +
-				"Ignored with message.timestamp.type=LogAppendTime.",
+			Name: "message.timestamp.before.max.ms", Type: Long, KafkaDefault: maxLong, InForce: true,
+			Documentation: "How far the timestamp of a message may lie before the clock of the broker; a batch with one beyond it is refused, " +
+				"by the timestamp of its first message. Ignored with message.timestamp.type=LogAppendTime.",
 		},
 		valid: atLeast(64, 0), synonyms: "log.message.timestamp.before.max.ms",
 	},
@@ -230,17 +233,18 @@ var keys = complete([]entry{
 	},
 	{
 		Key: Key{
-			Name: "retention.bytes", Type: Long, KafkaDefault: "-1",
-			Documentation: "How large a partition may grow before its old segments are deleted, with cleanup.policy=delete. " +
-				"It counts per partition; -1 means no limit.",
+			Name: "retention.bytes", Type: Long, KafkaDefault: "-1", InForce: true,
+			Documentation: "How large a partition may grow before its old segments are deleted, with cleanup.policy=delete: " +
+				"the oldest one goes while the others have at least that size. It counts per partition; -1 means no limit.",
 		},
 		valid: integers(64, "", math.MinInt64, math.MaxInt64), synonyms: "log.retention.bytes",
 	},
 	{
 		Key: Key{
-			Name: "retention.ms", Type: Long, KafkaDefault: "604800000",
+			Name: "retention.ms", Type: Long, KafkaDefault: "604800000", InForce: true,
 			Documentation: "How long a segment is kept before it is deleted, with cleanup.policy=delete: " +
-				"how soon consumers must have read it. -1 means no limit.",
+				"how soon consumers must have read it. The age counts from the newest message of the segment, " +
+				"which also goes if it is the one that is written to. -1 means no limit.",
 		},
 		valid: atLeast(64, -1), synonyms: "log.retention.ms log.retention.minutes log.retention.hours",
 	},
@@ -270,7 +274,8 @@ var keys = complete([]entry{
 	{
 		Key: Key{
 			Name: "segment.ms", Type: Long, KafkaDefault: "604800000", InForce: true,
-			Documentation: "The age at which a segment is sealed even if it is not full, so that retention and compaction reach old data.",
+			Documentation: "The age at which a segment is sealed even if it is not full, so that retention and compaction reach old data. " +
+				"It counts by the timestamps of messages; where none come any more, by the clock.",
 		},
 		valid: atLeast(64, 1), synonyms: "log.roll.ms log.roll.hours",
 	},
@@ -287,6 +292,7 @@ var keys = complete([]entry{
 type entry struct {
 	Key
 	valid    valid
+	stored   valid  // for a topic that is there already, if not as valid
 	synonyms string // names of broker settings, in their order, spaces between
 }
 
@@ -296,7 +302,7 @@ func complete(entries []entry) []Key {
 	for i, e := range entries {
 		k := e.Key
 		k.Importance = "medium" // of all topic configs in LogConfig.java
-		k.Valid, k.accepts = e.valid.words, e.valid.accepts
+		k.Valid, k.accepts, k.stored = e.valid.words, e.valid.accepts, e.stored.accepts
 		if k.Default == "" {
 			k.Default = k.KafkaDefault
 		}

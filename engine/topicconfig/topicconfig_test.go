@@ -38,9 +38,10 @@ func TestKeys(t *testing.T) {
 // The keys in force are those the engine acts on.
 func TestInForce(t *testing.T) {
 	want := []string{
-		"compression.type",
-		"flush.messages", "flush.ms", "index.interval.bytes", "max.message.bytes", "message.timestamp.type",
-		"min.insync.replicas", "segment.bytes", "segment.index.bytes", "segment.ms",
+		"cleanup.policy", "compression.type", "file.delete.delay.ms",
+		"flush.messages", "flush.ms", "index.interval.bytes", "max.message.bytes",
+		"message.timestamp.after.max.ms", "message.timestamp.before.max.ms", "message.timestamp.type",
+		"min.insync.replicas", "retention.bytes", "retention.ms", "segment.bytes", "segment.index.bytes", "segment.ms",
 	}
 	var got []string
 	for _, k := range Keys() {
@@ -108,10 +109,12 @@ func TestValidate(t *testing.T) {
 	f("compression.zstd.level", "23", `invalid topic config compression.zstd.level: found "23", want a 32-bit integer, -131072 to 22`)
 
 	f("cleanup.policy", "", "")
-	f("cleanup.policy", "compact, delete", "")
+	const policies = `, want a list, delete or empty (compact is not built yet)`
+	f("cleanup.policy", "compact", `invalid topic config cleanup.policy: found "compact"`+policies)
+	f("cleanup.policy", "compact, delete", `invalid topic config cleanup.policy: found "compact, delete"`+policies)
 	f("cleanup.policy", "delete,delete", "")
-	f("cleanup.policy", "delete,", `invalid topic config cleanup.policy: found "delete,", want a list, any of compact, delete, may be empty`)
-	f("cleanup.policy", "Delete", `invalid topic config cleanup.policy: found "Delete", want a list, any of compact, delete, may be empty`)
+	f("cleanup.policy", "delete,", `invalid topic config cleanup.policy: found "delete,"`+policies)
+	f("cleanup.policy", "Delete", `invalid topic config cleanup.policy: found "Delete"`+policies)
 	f("leader.replication.throttled.replicas", "", "")
 	f("leader.replication.throttled.replicas", "*", "")
 	f("leader.replication.throttled.replicas", "0:1, 12:345", "")
@@ -165,6 +168,8 @@ func TestParse(t *testing.T) {
 			SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
 			MaxMessageBytes: 1<<20 + 12, TimestampType: CreateTime, FlushMessages: 1, FlushMs: math.MaxInt64,
 			MinInsyncReplicas: 1, CompressionType: Producer,
+			DeletesOld: true, RetentionMs: 7 * 24 * 3600 * 1000, RetentionBytes: -1, FileDeleteDelayMs: 60_000,
+			TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3600 * 1000,
 		}
 	})
 	f(m{"segment.bytes": "1048576"}, m{"segment.bytes": "2097152"}, func(c *Config) { c.SegmentBytes = 1 << 20 })
@@ -180,8 +185,47 @@ func TestParse(t *testing.T) {
 	f(m{"min.insync.replicas": "2"}, nil, func(c *Config) { c.MinInsyncReplicas = 2 })
 	f(m{"compression.type": "uncompressed"}, nil, func(c *Config) { c.CompressionType = Uncompressed })
 	f(m{"compression.type": "lz4"}, nil, func(c *Config) { c.CompressionType = LZ4 })
-	f(m{"retention.ms": "1", "cleanup.policy": "compact", "preallocate": "true"}, nil, func(*Config) {})
+	f(m{"cleanup.policy": ""}, nil, func(c *Config) { c.DeletesOld = false })
+	f(m{"cleanup.policy": "delete"}, m{"cleanup.policy": ""}, func(*Config) {})
+	f(m{"retention.ms": "-1"}, nil, func(c *Config) { c.RetentionMs = -1 })
+	f(m{"retention.bytes": "5"}, nil, func(c *Config) { c.RetentionBytes = 5 })
+	f(m{"file.delete.delay.ms": "0"}, nil, func(c *Config) { c.FileDeleteDelayMs = 0 })
+	f(m{"message.timestamp.before.max.ms": "1"}, nil, func(c *Config) { c.TimestampBeforeMaxMs = 1 })
+	f(m{"message.timestamp.after.max.ms": "2"}, nil, func(c *Config) { c.TimestampAfterMaxMs = 2 })
+	f(m{"preallocate": "true"}, nil, func(*Config) {})
 	f(m{"min.compaction.lag.ms": "5", "max.compaction.lag.ms": "5"}, nil, func(*Config) {})
+}
+
+// A topic that an earlier version let have cleanup.policy=compact still opens: it keeps everything, or what
+// retention leaves, and says so. Nothing else is taken because it is stored, and a default never is.
+func TestParseStored(t *testing.T) {
+	type m = map[string]string
+	f := func(overrides, defaults m, deletes bool, unbuilt, want string) {
+		t.Helper()
+		c, err := ParseStored(overrides, defaults)
+		if text := errorText(err); text != want || err == nil && c.DeletesOld != deletes {
+			t.Errorf("ParseStored(%v, %v) = %+v, %q, want deletes %v, %q", overrides, defaults, c, text, deletes, want)
+		}
+		if got := Unbuilt(overrides); got != unbuilt {
+			t.Errorf("Unbuilt(%v) = %q, want %q", overrides, got, unbuilt)
+		}
+	}
+
+	const nothing = "compaction is not built yet, nothing of the topic is compacted"
+	f(m{}, nil, true, "", "")
+	f(m{"cleanup.policy": "compact"}, nil, false, "cleanup.policy=compact: "+nothing, "")
+	f(m{"cleanup.policy": "compact,delete"}, nil, true, "cleanup.policy=compact,delete: "+nothing, "")
+	f(nil, m{"cleanup.policy": "compact"}, false, "", `invalid topic config cleanup.policy: found "compact", want a list, delete or empty (compact is not built yet)`)
+	f(m{"cleanup.policy": "x"}, nil, false, "", `invalid topic config cleanup.policy: found "x", want a list, delete or empty (compact is not built yet)`)
+	f(m{"segment.ms": "x"}, nil, false, "", `invalid topic config segment.ms: found "x", want a 64-bit integer, at least 1`)
+}
+
+// errorText is the text of err, "" for none.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // Everything is validated, in force or not, override or default, and the same mistake is named each time.

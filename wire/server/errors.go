@@ -33,6 +33,7 @@ var refusals = []struct {
 	{engine.ErrUnknownPartition, wire.CodeUnknownPartition},
 	{engine.ErrOffsetOutOfRange, wire.CodeOffsetOutOfRange},
 	{engine.ErrMessageTooLarge, wire.CodeMessageTooLarge},
+	{engine.ErrInvalidTimestamp, wire.CodeInvalidTimestamp},
 	{engine.ErrNotEnoughReplicas, wire.CodeNotEnoughReplicas},
 	{engine.ErrOutOfOrderSequence, wire.CodeOutOfOrderSequence},
 	{engine.ErrInvalidProducerEpoch, wire.CodeInvalidProducerEpoch},

@@ -78,6 +78,7 @@ func TestProduceManyGroups(t *testing.T) {
 func TestProduceRefused(t *testing.T) {
 	f := openFrontend(t, Options{}, func(o *node.Options) { o.MaxFrameBytes = 64 << 10 })
 	createTopic(t, f, "small", map[string]string{"max.message.bytes": "100"})
+	createTopic(t, f, "recent", map[string]string{"message.timestamp.before.max.ms": "1000"})
 	createTopic(t, f, "replicas", map[string]string{"min.insync.replicas": "2"})
 	createTopic(t, f, "t", nil)
 	appended := createTopic(t, f, "stamped", map[string]string{"message.timestamp.type": "LogAppendTime"})
@@ -92,6 +93,7 @@ func TestProduceRefused(t *testing.T) {
 		}
 	}
 	check(produceTo("small", 0, -1, batchOf(t, strings.Repeat("x", 200))), wire.CodeMessageTooLarge, "max.message.bytes is 100")
+	check(produceTo("recent", 0, -1, batchOf(t, "x")), wire.CodeInvalidTimestamp, "message.timestamp.before.max.ms is 1000") // at 1000 ms
 	check(produceTo("replicas", 0, -1, batchOf(t, "x")), wire.CodeNotEnoughReplicas, "min.insync.replicas wants 2")
 	check(produceTo("t", 0, -1, []byte("no batch")), wire.CodeCorruptBatch, "t-0")
 	check(produceTo("t", 0, -1, batchOf(t, strings.Repeat("x", 64<<10-290))), wire.CodeMessageTooLarge, "so that a Data can carry it")
