@@ -529,6 +529,7 @@ func (r *crashRun) delete() error {
 		if len(image.Deleted) == 0 {
 			break
 		}
+		hurryRemovals(r.engine)
 		select {
 		case <-r.engine.metadata.Changed(image.Version):
 		case <-time.After(time.Millisecond): // a fault may have ended it

@@ -60,6 +60,9 @@ type Engine struct {
 	points         offsetCheckpoint // what the recovery point file says; immutable; under checkpointMu
 	snapshotList   offsetCheckpoint // what producerSnapshotsFile says; immutable; under checkpointMu
 	startSnapshots offsetCheckpoint // what it said at Open; nil if it could not be read
+	deletionMu     sync.Mutex       // one deletion of records at a time
+	logStarts      offsetCheckpoint // what the log start file says; immutable; under deletionMu
+	removals       removals
 }
 
 // counters count since Open.
@@ -99,6 +102,7 @@ func Open(dir string, options Options) (*Engine, error) {
 		stopCommitter:  make(chan struct{}),
 	}
 	e.topics.Store(&map[string]*Topic{})
+	e.removals.init()
 	if e.fs == nil {
 		if e.fs, err = vfs.OpenOS(dir); err != nil {
 			return nil, fmt.Errorf("open data directory: %w", err)
@@ -144,6 +148,9 @@ func (e *Engine) open() (err error) {
 		return err
 	}
 	e.snapshotList = e.startSnapshots
+	if err := e.readLogStarts(); err != nil {
+		return err
+	}
 	clean, err := e.takeCleanShutdown()
 	if err != nil {
 		return err
@@ -188,6 +195,7 @@ func (e *Engine) open() (err error) {
 	if e.space.floor > 0 || e.ballast.want > 0 {
 		e.background.Go(func() { e.space.run(e.stopBackground) })
 	}
+	e.background.Go(e.runRetention)
 	return nil
 }
 
@@ -414,6 +422,7 @@ func (e *Engine) Close() error {
 	}
 	close(e.stopBackground)
 	e.background.Wait()
+	e.awaitDeletions()
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
 			p.awaitAppends()

@@ -35,7 +35,7 @@ func sameBoot(o *Options) { o.BootID = "boot of the test" }
 func openEngine(t testing.TB, dir string, change ...func(*Options)) *Engine {
 	t.Helper()
 	options := Options{
-		Log: quiet, MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1,
+		Log: quiet, RetentionInterval: 1000 * time.Hour, MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1,
 		BootID: fmt.Sprint("boot ", boots.Add(1)),
 	}
 	for _, c := range change {

@@ -111,6 +111,9 @@ func (p *Partition) fetchOnce(r *FetchRequest) (slice Slice, again bool, err err
 		}
 		segment.Release()
 		*c = Cursor{}
+		if p.gone(segment) {
+			return Slice{}, true, nil
+		}
 		return Slice{}, again, p.reported(err)
 	}
 	*c = Cursor{offset: end.offset, segment: segment, position: end.position}
@@ -200,6 +203,9 @@ func (p *Partition) Seek(off Offset) (Cursor, error) {
 		}
 		c.position, _, err = segment.locate(off, limit)
 		segment.Release()
+		if err != nil && p.gone(segment) {
+			continue
+		}
 		c.segment = segment
 		return c, p.reported(err)
 	}
@@ -243,14 +249,16 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 		c.segment = segment
 		return Slice{Offsets: marks.public(), AtEnd: true}, nil
 	}
-	if !segment.pin() {
-		return Slice{}, fmt.Errorf("%w: the segment of %s that was read (%d) is gone, offsets start at %d",
-			ErrOffsetOutOfRange, p, segment.base, marks.logStart.offset)
+	if c.before(marks.logStart) || !segment.pin() {
+		return Slice{}, p.deletedUnder(segment)
 	}
 	end := c.position + min(remain, Position(maxBytes))
 	s, err := segment.between(c.position, end, marks)
 	if err != nil {
 		segment.Release()
+		if p.gone(segment) {
+			err = p.deletedUnder(segment)
+		}
 		return Slice{}, err
 	}
 	*c = Cursor{offset: -1, segment: segment, position: end}
@@ -271,6 +279,26 @@ func (p *Partition) streamPastDamage(c *Cursor) error {
 		*c = Cursor{offset: to}
 	}
 	return err
+}
+
+// before tells that the reader stands before the start of the log.
+func (c *Cursor) before(start mark) bool {
+	switch {
+	case c.offset >= 0:
+		return c.offset < start.offset
+	case start.segment == nil:
+		return false
+	case c.segment == start.segment:
+		return c.position < start.position
+	}
+	return c.segment.base < start.segment.base
+}
+
+// deletedUnder is what a reader is told whose segment has left the log, or the
+// part of it that was to be read.
+func (p *Partition) deletedUnder(s *Segment) error {
+	return fmt.Errorf("%w: what was read of %s (segment %d) is deleted, offsets start at %d",
+		ErrOffsetOutOfRange, p, s.base, p.marks.Load().logStart.offset)
 }
 
 // FetchWait is Fetch that waits, at most maxWait, until at least minBytes are

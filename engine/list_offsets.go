@@ -47,7 +47,7 @@ func (p *Partition) OffsetByTime(timestamp int64) (FoundOffset, error) {
 		if limit == 0 {
 			break
 		}
-		found, err := s.pinned(func() (FoundOffset, error) { return s.firstSince(timestamp, limit) })
+		found, err := p.pinned(s, func() (FoundOffset, error) { return s.firstSince(timestamp, marks.logStart.offset, limit) })
 		if err != nil || found.Offset >= 0 {
 			return found, p.reported(err)
 		}
@@ -68,8 +68,8 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 		if limit == 0 {
 			break
 		}
-		_, err := s.pinned(func() (FoundOffset, error) {
-			t, err := s.newestBelow(limit, s == marks.highWatermark.segment)
+		_, err := p.pinned(s, func() (FoundOffset, error) {
+			t, err := s.newestOf(marks, limit)
 			newest = max(newest, t)
 			return noOffset, err
 		})
@@ -83,11 +83,12 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 	return p.OffsetByTime(newest)
 }
 
-// visiblePart is how many bytes of the segment lie below the high watermark.
+// visiblePart is how many bytes of the segment lie below the high watermark; 0
+// if there is nothing to be seen.
 func visiblePart(s *Segment, marks *offsetMarks) Position {
 	hw := marks.highWatermark
 	switch {
-	case hw.segment == nil || s.base >= hw.offset:
+	case hw.segment == nil || s.base >= hw.offset || marks.logStart.offset == hw.offset:
 		return 0
 	case s == hw.segment:
 		return hw.position
@@ -97,23 +98,33 @@ func visiblePart(s *Segment, marks *offsetMarks) Position {
 
 // pinned runs f while the segment cannot go away; a segment that is gone holds
 // nothing.
-func (s *Segment) pinned(f func() (FoundOffset, error)) (FoundOffset, error) {
+func (p *Partition) pinned(s *Segment, f func() (FoundOffset, error)) (FoundOffset, error) {
 	if !s.pin() {
 		return noOffset, nil
 	}
 	defer s.Release()
-	if err := s.ensureIndexes(); err != nil {
-		return noOffset, err
+	found, err := noOffset, s.ensureIndexes()
+	if err == nil {
+		found, err = f()
 	}
-	return f()
+	if err != nil && p.gone(s) {
+		return noOffset, nil
+	}
+	return found, err
 }
 
-// firstSince returns the first record below limit that is at least that new.
-func (s *Segment) firstSince(timestamp int64, limit Position) (FoundOffset, error) {
+// firstSince returns the first record from logStart on and below limit that is
+// at least that new.
+func (s *Segment) firstSince(timestamp int64, logStart Offset, limit Position) (FoundOffset, error) {
 	if s.newest.Load() < timestamp {
 		return noOffset, nil
 	}
 	start, err := s.startOfSearch(timestamp, limit)
+	if err == nil && logStart > s.base {
+		var first Position
+		first, _, err = s.locateIndexed(logStart, limit)
+		start = max(start, first)
+	}
 	if err != nil {
 		return noOffset, err
 	}
@@ -126,7 +137,7 @@ func (s *Segment) firstSince(timestamp int64, limit Position) (FoundOffset, erro
 		if scan.header.MaxTimestamp() < timestamp {
 			continue
 		}
-		found, err := s.firstRecordSince(scan, timestamp)
+		found, err := s.firstRecord(scan, func(r *record.Record) bool { return r.Offset >= logStart && r.Timestamp >= timestamp })
 		if err != nil || found.Offset >= 0 {
 			return found, err
 		}
@@ -155,8 +166,8 @@ func (s *Segment) startOfSearch(timestamp int64, limit Position) (Position, erro
 	return Position(entry.position), nil
 }
 
-// firstRecordSince opens the batch under scan.
-func (s *Segment) firstRecordSince(scan *headerScan, timestamp int64) (FoundOffset, error) {
+// firstRecord opens the batch under scan and returns its first record that fits.
+func (s *Segment) firstRecord(scan *headerScan, fits func(*record.Record) bool) (FoundOffset, error) {
 	bytes := make([]byte, scan.header.Size())
 	if _, err := scan.file.ReadAt(bytes, int64(scan.position)); err != nil {
 		return noOffset, err
@@ -171,7 +182,7 @@ func (s *Segment) firstRecordSince(scan *headerScan, timestamp int64) (FoundOffs
 	}
 	it := b.Iterate(records)
 	for it.Next() {
-		if r := it.Record(); r.Timestamp >= timestamp {
+		if r := it.Record(); fits(r) {
 			return FoundOffset{Offset: r.Offset, Timestamp: r.Timestamp, LeaderEpoch: b.LeaderEpoch()}, nil
 		}
 	}
@@ -186,6 +197,46 @@ func (s *Segment) firstRecordSince(scan *headerScan, timestamp int64) (FoundOffs
 // are at most 2 GiB, but none that a broker accepted with default settings
 // (1 MiB) inflates to more in sane use.
 const maxInflated = 256 << 20
+
+// newestOf returns the highest timestamp of the segment's visible records.
+func (s *Segment) newestOf(marks *offsetMarks, limit Position) (int64, error) {
+	if marks.logStart.offset > s.base {
+		return s.newestSince(marks.logStart.offset, limit)
+	}
+	return s.newestBelow(limit, s == marks.highWatermark.segment)
+}
+
+// newestSince returns the highest timestamp of the records from logStart on,
+// which lies inside the segment, and below limit. It reads the headers from there
+// on, and opens the batch that holds logStart.
+func (s *Segment) newestSince(logStart Offset, limit Position) (int64, error) {
+	start, _, err := s.locateIndexed(logStart, limit)
+	if err != nil {
+		return 0, err
+	}
+	scan, err := s.scan(start, limit, scanWindow)
+	if err != nil {
+		return 0, err
+	}
+	defer scan.close()
+	newest := int64(noTimestamp)
+	for scan.next() {
+		if scan.header.BaseOffset() >= logStart {
+			newest = max(newest, scan.header.MaxTimestamp())
+			continue
+		}
+		_, err := s.firstRecord(scan, func(r *record.Record) bool {
+			if r.Offset >= logStart {
+				newest = max(newest, r.Timestamp)
+			}
+			return false
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return newest, scan.err
+}
 
 // newestBelow returns the highest timestamp of the batches below limit. For a
 // sealed segment, and an active one that is visible as a whole, that is known.

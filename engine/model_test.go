@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -69,19 +70,27 @@ type model struct {
 	p       *Partition
 	records []modelRecord
 	now     int64
+	clock   clock // shows the highest now so far
+
+	start Offset // of the log
+	gone  []byte // the segments that were deleted, joined
 
 	// A sequential reader, from 0 on.
 	cursor Cursor
 	read   Offset
-	// A stream, from 0 on; both last over no restart.
-	next     Cursor
-	streamed []byte
+	// A stream, begun at sought when sought bytes had gone before; both readers
+	// last over no restart.
+	next        Cursor
+	streamed    []byte
+	sought      Offset
+	soughtBytes int
 }
 
 func runModel(t *testing.T, seed uint64) {
 	m := &model{t: t, random: rand.New(rand.NewPCG(seed, seed)), fs: traceDir(t, t.TempDir()), now: 1000}
 	m.fs.noSync = m.random.IntN(4) > 0
-	m.engine = openEngine(t, "", onFS(m.fs))
+	m.clock.ms.Store(m.now)
+	m.engine = openEngine(t, "", onFS(m.fs), m.clock.use)
 	m.p = createTopic(t, m.engine, "t",
 		"index.interval.bytes", fmt.Sprint(m.random.IntN(1500)),
 		"flush.messages", fmt.Sprint(1+m.random.IntN(2)*m.random.IntN(20)))
@@ -92,6 +101,7 @@ func runModel(t *testing.T, seed uint64) {
 	}{
 		{30, m.append}, {15, m.fetch}, {15, m.goOn}, {15, m.stream}, {6, m.byTime},
 		{4, m.alter}, {2, m.checkpoint}, {3, m.noSpace}, {3, m.restart}, {3, m.crash}, {1, m.compare},
+		{3, m.retain}, {2, m.deleteRecords},
 	}
 	total := 0
 	for _, o := range operations {
@@ -121,6 +131,8 @@ func (m *model) tune() {
 		c.SegmentBytes = int64(4000 + m.random.IntN(8000))
 		c.SegmentMs = int64(100 + m.random.IntN(5000))
 		c.SegmentIndexBytes = int64(timeEntryWidth * (1 + m.random.IntN(50)))
+		c.RetentionMs = int64(m.random.IntN(30_000))
+		c.RetentionBytes = int64(m.random.IntN(60_000))
 	})
 }
 
@@ -136,6 +148,7 @@ func (m *model) batch(first Offset) ([]byte, []modelRecord) {
 		}
 		records = append(records, modelRecord{v, m.now, first})
 	}
+	m.clock.ms.Store(max(m.clock.now(), m.now))
 	out, err := b.Build(nil)
 	if err != nil {
 		m.t.Fatal(err)
@@ -228,15 +241,27 @@ func (m *model) fetchAt(off Offset, c *Cursor) Slice {
 	return s
 }
 
-// fetch reads somewhere.
+// fetch reads somewhere; what is deleted is refused.
 func (m *model) fetch() {
 	off := Offset(m.random.IntN(len(m.records) + 1))
+	if off < m.start {
+		if _, err := m.p.Fetch(FetchRequest{Offset: off, MaxBytes: 1}); !errors.Is(err, ErrOffsetOutOfRange) {
+			m.t.Fatalf("fetch at %d, below the start %d: %v", off, m.start, err)
+		}
+		return
+	}
 	s := m.fetchAt(off, nil)
 	m.check(&s, off)
 }
 
 // goOn has the sequential reader read on.
 func (m *model) goOn() {
+	if m.read < m.start {
+		if _, err := m.p.Fetch(FetchRequest{Offset: m.read, MaxBytes: 1, Cursor: &m.cursor}); !errors.Is(err, ErrOffsetOutOfRange) {
+			m.t.Fatalf("fetch on at %d, below the start %d: %v", m.read, m.start, err)
+		}
+		m.read = m.start
+	}
 	for range 1 + m.random.IntN(5) {
 		s := m.fetchAt(m.read, &m.cursor)
 		m.read = m.check(&s, m.read)
@@ -246,25 +271,158 @@ func (m *model) goOn() {
 // stream reads on by FetchNext.
 func (m *model) stream() {
 	for range 1 + m.random.IntN(5) {
+		overtaken := m.overtaken()
 		s, err := m.p.FetchNext(&m.next, int64(1+m.random.IntN(4000)))
-		if err != nil {
-			m.t.Fatal(err)
+		if overtaken && errors.Is(err, ErrOffsetOutOfRange) {
+			m.restream()
+			continue
+		}
+		if err != nil || overtaken {
+			m.t.Fatalf("stream, overtaken by the start %v: %d bytes, %v", overtaken, s.Len, err)
 		}
 		m.streamed = append(m.streamed, sliceBytes(m.t, &s)...)
 	}
-	if !bytes.HasPrefix(logBytes(m.t, m.p), m.streamed) {
+	if !bytes.HasPrefix(append(slices.Clone(m.gone), logBytes(m.t, m.p)...), m.streamed) {
 		m.t.Fatalf("the %d bytes streamed are not the beginning of the log", len(m.streamed))
+	}
+}
+
+// overtaken tells that the stream is to read on in a batch whose records are all
+// deleted, or at one whose first record is.
+func (m *model) overtaken() bool {
+	if len(m.streamed) == m.soughtBytes {
+		return m.sought < m.start
+	}
+	at, rest := 0, append(slices.Clone(m.gone), logBytes(m.t, m.p)...)
+	for {
+		b, after, err := record.Next(rest)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		at += len(b)
+		rest = after
+		if at == len(m.streamed) {
+			return b.NextOffset() < m.start
+		}
+		if at > len(m.streamed) {
+			return b.NextOffset() <= m.start
+		}
+	}
+}
+
+// restream begins the stream anew with the batch that holds the first record.
+func (m *model) restream() {
+	var err error
+	if m.next, err = m.p.Seek(m.start); err != nil {
+		m.t.Fatal(err)
+	}
+	whole := append(slices.Clone(m.gone), logBytes(m.t, m.p)...)
+	m.streamed = whole[:len(whole)-len(m.fromStart())]
+	m.sought, m.soughtBytes = m.start, len(m.streamed)
+}
+
+// fromStart returns the bytes of the log from the batch on that holds its first
+// record.
+func (m *model) fromStart() []byte {
+	rest := logBytes(m.t, m.p)
+	for len(rest) > 0 {
+		b, after, err := record.Next(rest)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if b.NextOffset() > m.start {
+			break
+		}
+		rest = after
+	}
+	return rest
+}
+
+// retain runs a pass of retention and looks whether what went is what Kafka
+// would have had go.
+func (m *model) retain() {
+	m.clock.ms.Add(int64(m.random.IntN(5000)))
+	m.now = m.clock.now()
+	want := m.start
+	m.deleting(func() {
+		config := m.p.log.config()
+		list := m.p.log.list()
+		rest := int64(0)
+		for _, s := range list {
+			rest += int64(s.size)
+		}
+		for i, s := range list {
+			end := Offset(len(m.records))
+			if i+1 < len(list) {
+				end = list[i+1].base
+			}
+			newest := int64(noTimestamp)
+			for _, r := range m.records[s.base:end] {
+				newest = max(newest, r.timestamp)
+			}
+			rest -= int64(s.size)
+			if s.size == 0 || end > m.start && rest < config.RetentionBytes && m.now-newest <= config.RetentionMs {
+				break
+			}
+			want = max(want, end)
+		}
+		m.engine.retain()
+	})
+	if m.start = m.p.Offsets().LogStart; m.start != want {
+		m.t.Fatalf("retention has moved the start to %d, want %d", m.start, want)
+	}
+}
+
+// deleteRecords deletes up to somewhere, mostly not far on.
+func (m *model) deleteRecords() {
+	before := min(m.start+Offset(m.random.IntN(60)), Offset(len(m.records)))
+	if m.random.IntN(10) == 0 {
+		before = ToHighWatermark
+	}
+	m.deleting(func() {
+		got, err := m.p.DeleteRecords(before)
+		if before == ToHighWatermark {
+			before = Offset(len(m.records))
+		}
+		if got != before || err != nil {
+			m.t.Fatalf("delete records below %d: %d, %v", before, got, err)
+		}
+	})
+	m.start = before
+}
+
+// deleting runs f, which may delete segments, and keeps their bytes.
+func (m *model) deleting(f func()) {
+	before := map[Offset][]byte{}
+	for _, name := range m.files("*.log") {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		base, _ := parseSegmentFileName(filepath.Base(name))
+		before[base] = content
+	}
+	f()
+	for _, name := range m.files("*.log") {
+		base, _ := parseSegmentFileName(filepath.Base(name))
+		delete(before, base)
+	}
+	for _, base := range slices.Sorted(maps.Keys(before)) {
+		m.gone = append(m.gone, before[base]...)
 	}
 }
 
 func (m *model) byTime() {
 	timestamp := max(0, m.now-int64(m.random.IntN(3000))+100)
-	want := slices.IndexFunc(m.records, func(r modelRecord) bool { return r.timestamp >= timestamp })
+	want := slices.IndexFunc(m.records[m.start:], func(r modelRecord) bool { return r.timestamp >= timestamp })
+	if want >= 0 {
+		want += int(m.start)
+	}
 	if got, err := m.p.OffsetByTime(timestamp); got.Offset != Offset(want) || err != nil {
 		m.t.Fatalf("offset by time %d is %+v, %v, want %d", timestamp, got, err, want)
 	}
 	newest := int64(noTimestamp)
-	for _, r := range m.records {
+	for _, r := range m.records[m.start:] {
 		newest = max(newest, r.timestamp)
 	}
 	if got, err := m.p.OffsetOfMaxTimestamp(); got.Timestamp != newest || err != nil {
@@ -348,23 +506,24 @@ func (m *model) noSpace() {
 }
 
 func (m *model) open() {
-	m.engine = openEngine(m.t, "", onFS(m.fs))
+	m.engine = openEngine(m.t, "", onFS(m.fs), m.clock.use)
 	m.p = partition(m.t, m.engine, "t")
 	m.tune()
-	m.cursor, m.next, m.streamed = Cursor{}, Cursor{}, nil
-	if o := m.p.Offsets(); int(o.HighWatermark) != len(m.records) || o.Flushed != o.HighWatermark {
-		m.t.Fatalf("offsets %+v after a restart, want %d", o, len(m.records))
+	m.cursor = Cursor{}
+	if o := m.p.Offsets(); o.LogStart != m.start || int(o.HighWatermark) != len(m.records) || o.Flushed != o.HighWatermark {
+		m.t.Fatalf("offsets %+v after a restart, want %d to %d", o, m.start, len(m.records))
 	}
+	m.restream()
 }
 
 // compare reads the whole partition in both ways.
 func (m *model) compare() {
 	var cursor Cursor
-	for off := Offset(0); int(off) < len(m.records); {
+	for off := m.start; int(off) < len(m.records); {
 		s := m.fetchAt(off, &cursor)
 		off = m.check(&s, off)
 	}
-	if got := stream(m.t, m.p, 0, int64(1+m.random.IntN(4000))); !bytes.Equal(got, logBytes(m.t, m.p)) {
+	if got := stream(m.t, m.p, m.start, int64(1+m.random.IntN(4000))); !bytes.Equal(got, m.fromStart()) {
 		m.t.Fatalf("%d bytes streamed that are not the log", len(got))
 	}
 }

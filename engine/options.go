@@ -51,6 +51,10 @@ type Options struct {
 	// bytes each; those that have been silent for longest are forgotten first.
 	// Default 10,000, at least 1.
 	MaxProducers int
+	// RetentionInterval is how often topics are looked at for what their
+	// retention gives up, for the first time after a tenth of it. Default five
+	// minutes.
+	RetentionInterval time.Duration
 	// SyncParallelism is how many files one group commit syncs at a time.
 	// Default 16, at least 1.
 	SyncParallelism int
@@ -87,6 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.CheckpointInterval, time.Minute)
 	setDefault(&o.ProducerIDExpiration, 24*time.Hour)
 	setDefault(&o.MaxProducers, 10_000)
+	setDefault(&o.RetentionInterval, 5*time.Minute)
 	setDefault(&o.SyncParallelism, 16)
 	setDefault(&o.RecoveryParallelism, 4)
 	for _, field := range []struct {
@@ -100,6 +105,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"CheckpointInterval", int64(o.CheckpointInterval), 1},
 		{"ProducerIDExpiration", int64(o.ProducerIDExpiration), int64(time.Millisecond)},
 		{"MaxProducers", int64(o.MaxProducers), 1},
+		{"RetentionInterval", int64(o.RetentionInterval), int64(time.Millisecond)},
 		{"SyncParallelism", int64(o.SyncParallelism), 1},
 		{"RecoveryParallelism", int64(o.RecoveryParallelism), 1},
 	} {

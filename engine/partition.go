@@ -62,6 +62,8 @@ type Partition struct {
 	journaled journaled
 	replayed  int // batches that were written from the journal
 
+	doomed []*Segment // have left the log, their files not renamed yet; under Engine.deletionMu
+
 	mu            sync.Mutex // held while appending; nothing but the page cache is waited for
 	epochs        leaderEpochs
 	epoch         int32

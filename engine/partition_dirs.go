@@ -20,6 +20,9 @@ func (e *Engine) makePartitionDirs(topic string, id TopicID, first, end int32) e
 	if err := e.forgetSnapshots(topic, first, end); err != nil {
 		return forWantOfSpace(err)
 	}
+	if err := e.forgetLogStarts(topic, first, end); err != nil {
+		return forWantOfSpace(err)
+	}
 	var mu sync.Mutex
 	var made []string
 	err := forEach(partitionDirNames(topic, first, end), e.options.SyncParallelism, func(dir string) error {
@@ -100,28 +103,6 @@ func (e *Engine) renameDeleted(t *TopicImage) ([]string, error) {
 	return dirs, nil
 }
 
-// purge unlinks renamed directories and then forgets the topics that they
-// belonged to.
-func (e *Engine) purge(dirs []string, ids ...TopicID) {
-	for _, dir := range dirs {
-		if err := e.removeTree(dir); err != nil {
-			e.options.Log.Warn("directory of a deleted topic stays until the next start", "dir", dir, "error", err)
-			return
-		}
-	}
-	if err := e.fs.SyncDir("."); err != nil {
-		e.fail(syncFault(err))
-		return
-	}
-	records := make([]MetadataRecord, len(ids))
-	for i, id := range ids {
-		records[i] = PurgeTopicRecord{ID: id}
-	}
-	if err := e.commitMetadata(records...); err != nil {
-		e.options.Log.Warn("deleted topics are not forgotten yet", "error", err)
-	}
-}
-
 // removeTree removes a partition's directory, which holds files only.
 func (e *Engine) removeTree(dir string) error {
 	entries, err := e.fs.ReadDir(dir)
@@ -180,8 +161,7 @@ func (e *Engine) sweep() error {
 		}
 	}
 	if len(deleted)+len(image.Deleted) > 0 {
-		ids := slices.Collect(maps.Keys(image.Deleted))
-		e.background.Go(func() { e.purge(deleted, ids...) })
+		e.removeLater(0, removal{dirs: deleted, topics: slices.Collect(maps.Keys(image.Deleted))})
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ func (p *Partition) recover(f found) error {
 	if err != nil {
 		return err
 	}
+	segments = p.dropDeleted(segments)
 	f.durable = max(f.recoveryPoint, p.journaled.promise.next)
 	if segments, err = p.replay(segments); err != nil {
 		for _, s := range segments {
@@ -79,10 +80,14 @@ func (p *Partition) recover(f found) error {
 	if err := p.recoverProducers(f.recoveryPoint); err != nil {
 		return err
 	}
+	start, err := p.recoverLogStart()
+	if err != nil {
+		return err
+	}
 	p.lastAppendMs = p.newestAppendTime()
 	p.covered = p.log.next
 	end := p.log.end()
-	p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
+	p.marks.Store(&offsetMarks{logStart: start, highWatermark: end, logEnd: end, flushed: end})
 	return nil
 }
 
@@ -124,6 +129,7 @@ func (p *Partition) findSegments() ([]*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.sweepFiles(entries)
 	var segments []*Segment
 	for _, entry := range entries {
 		base, kind := parseSegmentFileName(entry.Name())
@@ -179,7 +185,7 @@ func parseSegmentFileName(name string) (base Offset, suffix string) {
 // directory.
 func isPartitionFile(name string) bool {
 	name = strings.TrimSuffix(name, tempSuffix)
-	return name == leaderEpochFile || name == partitionMetadataFile
+	return name == leaderEpochFile || name == partitionMetadataFile || isDeletedFileName(name)
 }
 
 // openClean finds the end of a log that was stopped cleanly; false if it is not

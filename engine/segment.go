@@ -56,6 +56,8 @@ type Segment struct {
 	sinceIndexEntry int64  // bytes
 	firstTimestamp  int64  // highest timestamp of the first batch; segment.ms counts from it
 	createdMs       int64
+
+	newestSure bool // newest was not just read from an index; under Engine.deletionMu
 }
 
 func newSegment(l *Log, base Offset) *Segment {
@@ -146,6 +148,7 @@ func (s *Segment) create(nowMs int64) error {
 	}
 	s.indexed.Store(true)
 	s.newest.Store(noTimestamp)
+	s.newestSure = true
 	s.createdMs = nowMs
 	return s.log.syncDir()
 }

@@ -221,7 +221,7 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 
 // DeleteTopic removes a topic: from when it returns, no client sees it and no
 // restart brings it back. Its directories are renamed at once, so that the name
-// is free, and unlinked in the background; slices that are out stay
+// is free, and unlinked after file.delete.delay.ms; slices that are out stay
 // valid. Errors: ErrUnknownTopic, ErrStorageFailed; ErrNoSpace on a full file
 // system without ballast.
 func (e *Engine) DeleteTopic(name string) error {
@@ -243,7 +243,7 @@ func (e *Engine) DeleteTopic(name string) error {
 		e.options.Log.Warn("directories of a deleted topic stay until the next start", "topic", name, "error", err)
 		return nil
 	}
-	e.background.Go(func() { e.purge(dirs, t.ID()) })
+	e.removeLater(t.config.FileDeleteDelayMs, removal{dirs: dirs, topics: []TopicID{t.ID()}})
 	return nil
 }
 

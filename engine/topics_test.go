@@ -39,9 +39,21 @@ func (l *lines) String() string {
 
 func (l *lines) use(o *Options) { o.Log = slog.New(slog.NewTextHandler(l, nil)) }
 
-// awaitPurge waits until no directory of a deleted topic is left.
+// hurryRemovals has all that waits to be unlinked be due now.
+func hurryRemovals(e *Engine) {
+	e.removals.mu.Lock()
+	defer e.removals.mu.Unlock()
+	for i := range e.removals.pending {
+		e.removals.pending[i].dueMs = 0
+	}
+	e.removals.rearm(e.nowMs())
+}
+
+// awaitPurge waits until no directory of a deleted topic is left, but not for
+// file.delete.delay.ms to be over.
 func awaitPurge(t testing.TB, e *Engine) {
 	t.Helper()
+	hurryRemovals(e)
 	within(t, "the removal of deleted topics", func() {
 		for {
 			left, _ := filepath.Glob(filepath.Join(e.Path(), "*-delete"))
