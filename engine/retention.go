@@ -19,7 +19,8 @@ const retentionLooks = 1000
 
 // runRetention deletes what topics keep no longer, every RetentionInterval and
 // for the first time a tenth of that after the start, and unlinks what was
-// deleted when its delay is over. It is the one schedule of the directory.
+// deleted when its delay is over. It is the one schedule of the directory. A stop
+// still unlinks what is due.
 func (e *Engine) runRetention() {
 	// As Kafka, which begins after log.initial.task.delay.ms: 30 s of 5 minutes.
 	// A server that is started again and again must get there too.
@@ -38,6 +39,7 @@ func (e *Engine) runRetention() {
 		case <-e.removals.wake:
 			e.removeDue()
 		case <-e.stopBackground:
+			e.removeDue()
 			return
 		}
 	}

@@ -60,7 +60,7 @@ func dumpDir(t *testing.T) string {
 	if _, err := e.InitProducerID(engine.NoProducerID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.CreateTopic(engine.TopicSpec{Name: "gone"}); err != nil {
+	if _, err := e.CreateTopic(engine.TopicSpec{Name: "gone", Configs: map[string]string{"file.delete.delay.ms": "0"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.DeleteTopic("gone"); err != nil {
