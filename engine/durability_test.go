@@ -51,7 +51,7 @@ func TestVisibleMeansDurable(t *testing.T) {
 	tune(p, segmentBytes(1000))
 	check := func(at Offset) {
 		for _, s := range p.log.list() {
-			visible := visiblePart(s, p.marks.Load())
+			visible := visiblePart(s, p.marks.Load()).position
 			if durable := fs.durable(s.name); durable < int64(visible) {
 				t.Errorf("at %d: %d bytes of %s are visible, %d durable", at, visible, s.name, durable)
 			}

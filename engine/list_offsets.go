@@ -44,7 +44,7 @@ func (p *Partition) OffsetByTime(timestamp int64) (FoundOffset, error) {
 	marks := p.marks.Load()
 	for _, s := range p.log.list() {
 		limit := visiblePart(s, marks)
-		if limit == 0 {
+		if limit.position == 0 {
 			break
 		}
 		found, err := p.pinned(s, func() (FoundOffset, error) { return s.firstSince(timestamp, marks.logStart.offset, limit) })
@@ -65,7 +65,7 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 	newest := int64(noTimestamp)
 	for _, s := range p.log.list() {
 		limit := visiblePart(s, marks)
-		if limit == 0 {
+		if limit.position == 0 {
 			break
 		}
 		_, err := p.pinned(s, func() (FoundOffset, error) {
@@ -83,17 +83,17 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 	return p.OffsetByTime(newest)
 }
 
-// visiblePart is how many bytes of the segment lie below the high watermark; 0
-// if there is nothing to be seen.
-func visiblePart(s *Segment, marks *offsetMarks) Position {
+// visiblePart is where the part of the segment ends that lies below the high
+// watermark; at position 0 if there is nothing to be seen.
+func visiblePart(s *Segment, marks *offsetMarks) mark {
 	hw := marks.highWatermark
 	switch {
 	case hw.segment == nil || s.base >= hw.offset || marks.logStart.offset == hw.offset:
-		return 0
+		return mark{segment: s}
 	case s == hw.segment:
-		return hw.position
+		return hw
 	}
-	return s.size
+	return mark{offset: s.next, segment: s, position: s.size}
 }
 
 // pinned runs f while the segment cannot go away; a segment that is gone holds
@@ -115,11 +115,11 @@ func (p *Partition) pinned(s *Segment, f func() (FoundOffset, error)) (FoundOffs
 
 // firstSince returns the first record from logStart on and below limit that is
 // at least that new.
-func (s *Segment) firstSince(timestamp int64, logStart Offset, limit Position) (FoundOffset, error) {
+func (s *Segment) firstSince(timestamp int64, logStart Offset, limit mark) (FoundOffset, error) {
 	if s.newest.Load() < timestamp {
 		return noOffset, nil
 	}
-	start, err := s.startOfSearch(timestamp, limit)
+	start, err := s.startOfSearch(timestamp, limit.position)
 	if err == nil && logStart > s.base {
 		var first Position
 		first, _, err = s.locateIndexed(logStart, limit)
@@ -128,7 +128,7 @@ func (s *Segment) firstSince(timestamp int64, logStart Offset, limit Position) (
 	if err != nil {
 		return noOffset, err
 	}
-	scan, err := s.scan(start, limit, record.HeaderSize)
+	scan, err := s.scan(start, limit.position, record.HeaderSize)
 	if err != nil {
 		return noOffset, err
 	}
@@ -199,22 +199,22 @@ func (s *Segment) firstRecord(scan *headerScan, fits func(*record.Record) bool) 
 const maxInflated = 256 << 20
 
 // newestOf returns the highest timestamp of the segment's visible records.
-func (s *Segment) newestOf(marks *offsetMarks, limit Position) (int64, error) {
+func (s *Segment) newestOf(marks *offsetMarks, limit mark) (int64, error) {
 	if marks.logStart.offset > s.base {
 		return s.newestSince(marks.logStart.offset, limit)
 	}
-	return s.newestBelow(limit, s == marks.highWatermark.segment)
+	return s.newestBelow(limit.position, s == marks.highWatermark.segment)
 }
 
 // newestSince returns the highest timestamp of the records from logStart on,
 // which lies inside the segment, and below limit. It reads the headers from there
 // on, and opens the batch that holds logStart.
-func (s *Segment) newestSince(logStart Offset, limit Position) (int64, error) {
+func (s *Segment) newestSince(logStart Offset, limit mark) (int64, error) {
 	start, _, err := s.locateIndexed(logStart, limit)
 	if err != nil {
 		return 0, err
 	}
-	scan, err := s.scan(start, limit, scanWindow)
+	scan, err := s.scan(start, limit.position, scanWindow)
 	if err != nil {
 		return 0, err
 	}

@@ -92,37 +92,34 @@ func (p *Partition) retain(pass *retentionPass) error {
 // active one is sealed if it is among them, so that its successor, which is
 // empty, keeps the end of the log; and if it is idle. Under deletionMu.
 func (p *Partition) expired(pass *retentionPass) (int, error) {
-	list := p.log.list()
+	marks, config := p.marks.Load(), p.log.config()
+	p.mu.Lock()
+	list, end := p.log.list(), p.log.end()
+	p.mu.Unlock()
 	if len(list) == 0 {
 		return 0, nil
 	}
-	marks, config := p.marks.Load(), p.log.config()
-	active := list[len(list)-1]
-	p.mu.Lock()
-	size := active.size
-	p.mu.Unlock()
 	limits := retentionLimits{config: config, logStart: marks.logStart.offset, pass: pass}
-	limits.setExcess(list, size)
-	drop := 0
-	for ; drop < len(list)-1; drop++ {
-		s := list[drop]
-		if s.next > marks.highWatermark.offset {
-			return drop, nil
+	limits.setExcess(list, end.position)
+	for i, s := range list {
+		to, empty := end, s == end.segment && end.position == 0
+		if s != end.segment {
+			to = mark{offset: s.next, segment: s, position: s.size}
 		}
-		if gone, err := limits.exceeded(s, s.next, s.size); err != nil || !gone {
-			return drop, errors.Join(err, p.sealIdle(active, pass))
+		gone := to.offset <= marks.highWatermark.offset && !empty
+		var err error
+		if gone {
+			gone, err = limits.exceeded(to)
+		}
+		if err != nil || !gone {
+			return i, errors.Join(err, p.sealIdle(end.segment, pass))
 		}
 	}
-	end := marks.highWatermark.offset
-	gone, err := limits.exceeded(active, end, size)
-	if err != nil || !gone || size == 0 {
-		return drop, errors.Join(err, p.sealIdle(active, pass))
+	sealed, err := p.seal(end.segment, func() bool { return p.log.next == end.offset })
+	if !sealed {
+		return len(list) - 1, err
 	}
-	sealed, err := p.seal(active, func() bool { return p.log.next == end })
-	if sealed {
-		drop++
-	}
-	return drop, err
+	return len(list), err
 }
 
 // retentionLimits are those of one partition in one pass.
@@ -143,28 +140,28 @@ func (l *retentionLimits) setExcess(list []*Segment, active Position) {
 	}
 }
 
-// exceeded tells whether a segment that ends at next is to be deleted. The
+// exceeded tells whether the segment that ends at to is to be deleted. The
 // segments before it are.
-func (l *retentionLimits) exceeded(s *Segment, next Offset, size Position) (bool, error) {
-	gone := next <= l.logStart // by DeleteRecords, whatever the policy
-	if l.limited && l.excess >= int64(size) {
+func (l *retentionLimits) exceeded(to mark) (bool, error) {
+	gone := to.offset <= l.logStart // by DeleteRecords, whatever the policy
+	if l.limited && l.excess >= int64(to.position) {
 		gone = true
 	}
-	l.excess -= int64(size)
+	l.excess -= int64(to.position)
 	if gone || !l.config.DeletesOld || l.config.RetentionMs < 0 {
 		return gone, nil
 	}
-	return l.pass.outlived(s, size, l.config)
+	return l.pass.outlived(to, l.config)
 }
 
-// outlived tells whether the newest record of the segment, of which size bytes
-// are visible, is older than retention.ms. It reads nothing where memory has the
-// answer. A damaged segment, whose records cannot be asked, has the age of its
-// file.
-func (pass *retentionPass) outlived(s *Segment, size Position, config *topicconfig.Config) (bool, error) {
+// outlived tells whether the newest record of the segment that ends at to is older
+// than retention.ms. It reads nothing where memory has the answer. A damaged
+// segment, whose records cannot be asked, has the age of its file.
+func (pass *retentionPass) outlived(to mark, config *topicconfig.Config) (bool, error) {
+	s := to.segment
 	old, err := pass.looksOld(s, config)
 	if err == nil && old && !s.newestSure {
-		if err = s.confirmNewest(size); err == nil {
+		if err = s.confirmNewest(to); err == nil {
 			old, err = pass.looksOld(s, config)
 		}
 	}
@@ -244,16 +241,16 @@ func (s *Segment) learnNewest() (int64, error) {
 // with zeros (KAFKA-10207) may pass all checks, and the segment would go too
 // early. Where timestamps rise that is one index interval. A segment that this
 // process has made needs none of it. Under Engine.deletionMu.
-func (s *Segment) confirmNewest(size Position) error {
+func (s *Segment) confirmNewest(end mark) error {
 	if err := s.ensureIndexes(); err != nil {
 		return err
 	}
 	if last, ok := s.times.last(); ok {
-		start, _, err := s.locateIndexed(s.base+Offset(last.last), size)
+		start, _, err := s.locateIndexed(s.base+Offset(last.last), end)
 		if err != nil {
 			return err
 		}
-		scan, err := s.scan(start, size, scanWindow)
+		scan, err := s.scan(start, end.position, scanWindow)
 		if err != nil {
 			return err
 		}
