@@ -170,6 +170,46 @@ func (d *fullDisk) free(disk *faultlab.Disk, h *history) {
 	d.slowest = max(d.slowest, time.Since(freed))
 }
 
+// A disk that takes writes and then cannot keep them, as a thin volume without
+// room behind it: the sync fails, the bytes are gone from the page cache too, and
+// the server ends. What it had acknowledged or shown is there when the disk is
+// mended.
+func TestFaultsThinDisk(t *testing.T) {
+	f := newFaultRun(t, 1)
+	var acked, doubt int64
+	for range f.rounds {
+		disk := faultlab.MountThin(t, fullDiskBytes, 16<<20+f.random.Int64N(8<<20))
+		data := filepath.Join(disk.Path, "data")
+		journal := []string{"-1", "4MiB"}[f.random.IntN(2)]
+		flags := []string{"--ballast", "-1", "--journal-bytes", journal, "--checkpoint-interval", "100ms"}
+		h := f.newDirectory(data, flags...)
+		h.tolerate = func(refused *wire.Error) bool {
+			return refused.Code == wire.CodeStorageFailed || refused.Code == wire.CodeServerClosing
+		}
+		s := startServer(t, data, flags...)
+		load := h.start(s.addr, f.random)
+		select {
+		case <-s.ended:
+		case <-time.After(startLimit):
+			t.Fatalf("the server goes on; stderr:\n%s", s.stderr)
+		}
+		load.wait()
+		if code := s.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.stderr.String(), "storage failed") {
+			t.Errorf("exit code %d, stderr:\n%s", code, s.stderr)
+		}
+		disk.Mend(2 * fullDiskBytes)
+		s = startServer(t, data, flags...)
+		h.verifyFromStart(s)
+		s.stop()
+		acked += h.acked.Load()
+		doubt += h.refused.Load()
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d thin disks: %d batches acknowledged, %d in doubt", f.rounds, acked, doubt)
+}
+
 // While the disk hangs, what is in the page cache is served and nothing is
 // acknowledged; when it goes on, so does the server.
 func TestFaultsHungDisk(t *testing.T) {

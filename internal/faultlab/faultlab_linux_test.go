@@ -1,6 +1,7 @@
 package faultlab
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -41,6 +42,38 @@ func TestMount(t *testing.T) {
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s after the test: %v", path, err)
 		}
+	}
+}
+
+// A thin disk takes a write that it has no room for, fails its sync, and is
+// whole again once it is mended.
+func TestMountThin(t *testing.T) {
+	d := MountThin(t, 64<<20, 16<<20)
+	name := filepath.Join(d.Path, "x")
+	if err := os.WriteFile(name, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, synced := range []string{name, d.Path} {
+		f, err := os.Open(synced)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Create(filepath.Join(d.Path, "y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(bytes.Repeat([]byte("y"), 32<<20))
+	if synced := f.Sync(); err != nil || synced == nil {
+		t.Errorf("write %v, sync %v; want the sync alone to fail", err, synced)
+	}
+	f.Close()
+	d.Mend(128 << 20)
+	if content, err := os.ReadFile(name); err != nil || len(content) != 4<<20 {
+		t.Errorf("%d bytes, %v after it was mended", len(content), err)
 	}
 }
 

@@ -25,6 +25,8 @@ type Disk struct {
 
 	t      testing.TB
 	filler string // the file that Leave makes
+	image  string // the file that the disk is in, "" for none
+	thin   *Disk  // what holds that and may be too small for it, nil for none
 }
 
 // Mount mounts a new file system of about that many bytes: kind is "tmpfs", or
@@ -39,19 +41,59 @@ func Mount(t testing.TB, kind string, bytes int64) *Disk {
 	}
 	dir := t.TempDir()
 	d := &Disk{Path: filepath.Join(dir, "mnt"), Kind: kind, t: t}
+	switch kind {
+	case "tmpfs":
+		d.mount(func() error {
+			return unix.Mount("rollway-test", d.Path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", bytes))
+		})
+	case "ext4":
+		d.image = filepath.Join(dir, "image")
+		d.mount(func() error { return d.makeImage(bytes) })
+	default:
+		t.Fatalf("mount %q, want tmpfs or ext4", kind)
+	}
+	return d
+}
+
+// MountThin mounts an ext4 of bytes that has room for fewer, backing, and finds
+// out when it writes back: as a thin volume does, or a disk that fails. A write
+// into its page cache succeeds; the sync behind it fails, and the bytes are gone.
+func MountThin(t testing.TB, bytes, backing int64) *Disk {
+	t.Helper()
+	thin := Mount(t, "tmpfs", backing)
+	d := &Disk{Path: filepath.Join(t.TempDir(), "mnt"), Kind: "ext4", t: t, image: filepath.Join(thin.Path, "image"), thin: thin}
+	d.mount(func() error { return d.makeImage(bytes) })
+	return d
+}
+
+// Mend gives a thin disk room for all of its bytes and mounts it anew, checked,
+// as after a repair. Nobody may have a file of it open.
+func (d *Disk) Mend(bytes int64) {
+	d.t.Helper()
+	fsck := needs.Tool(d.t, "fsck.ext4")
+	d.unmount()
+	if err := unix.Mount("rollway-test", d.thin.Path, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", bytes)); err != nil {
+		d.t.Fatal(err)
+	}
+	// 1: errors were corrected, as after any crash (fsck(8)).
+	out, err := exec.Command(fsck, "-y", "-f", d.image).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		d.t.Fatalf("fsck.ext4: %v: %s", err, out)
+	}
+	if err := d.mountImage(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// mount makes the directory, calls mount and sees that it is undone.
+func (d *Disk) mount(mount func() error) {
+	t, kind := d.t, d.Kind
+	t.Helper()
 	d.filler = filepath.Join(d.Path, "filler")
 	if err := os.Mkdir(d.Path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	switch kind {
-	case "tmpfs":
-		err = unix.Mount("rollway-test", d.Path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", bytes))
-	case "ext4":
-		err = mountImage(t, filepath.Join(dir, "image"), d.Path, bytes)
-	default:
-		t.Fatalf("mount %q, want tmpfs or ext4", kind)
-	}
+	err := mount()
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENODEV) {
 		t.Skipf("mount %s: %v; root in a container without CAP_SYS_ADMIN may not", kind, err)
 	}
@@ -59,15 +101,13 @@ func Mount(t testing.TB, kind string, bytes int64) *Disk {
 		t.Fatalf("mount %s: %v", kind, err)
 	}
 	t.Cleanup(d.unmount)
-	return d
 }
 
-// mountImage makes a file system in a file and mounts it. mount(8) finds and,
-// at the unmount, frees the loop device.
-func mountImage(t testing.TB, image, dir string, bytes int64) error {
-	t.Helper()
-	mkfs, mount := needs.Tool(t, "mkfs.ext4"), needs.Tool(t, "mount")
-	f, err := os.Create(image)
+// makeImage makes a file system in the image file and mounts it.
+func (d *Disk) makeImage(bytes int64) error {
+	d.t.Helper()
+	mkfs := needs.Tool(d.t, "mkfs.ext4")
+	f, err := os.Create(d.image)
 	if err == nil {
 		err = errors.Join(f.Truncate(bytes), f.Close())
 	}
@@ -75,13 +115,23 @@ func mountImage(t testing.TB, image, dir string, bytes int64) error {
 		return err
 	}
 	// No blocks are kept for root, as which tests run.
-	if out, err := exec.Command(mkfs, "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
+	if out, err := exec.Command(mkfs, "-q", "-F", "-m", "0", d.image).CombinedOutput(); err != nil {
 		return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
 	}
-	out, err := exec.Command(mount, "-o", "loop", image, dir).CombinedOutput()
+	err = d.mountImage()
+	if err == nil {
+		err = os.Remove(filepath.Join(d.Path, "lost+found"))
+	}
+	return err
+}
+
+// mountImage mounts the image file. mount(8) finds and, at the unmount, frees the
+// loop device.
+func (d *Disk) mountImage() error {
+	d.t.Helper()
+	out, err := exec.Command(needs.Tool(d.t, "mount"), "-o", "loop", d.image, d.Path).CombinedOutput()
 	switch text := string(out); {
 	case err == nil:
-		os.Remove(filepath.Join(dir, "lost+found"))
 		return nil
 	case strings.Contains(text, "loop device"), strings.Contains(text, "permission denied"), strings.Contains(text, "Operation not permitted"):
 		return fmt.Errorf("%w: %s", unix.EPERM, text)
