@@ -43,7 +43,7 @@ func (b *bench) conditions(begin time.Time, before host.Usage) ([]condition, err
 		{"TCP, servers", strings.Join(slices.Sorted(maps.Keys(b.ends.server)), "; ")},
 		{"memory state", "fetch: warm, every contestant's pages in the cache and clean; " +
 			"produce: warm, the files' pages were in the cache before they were written; durable: new files"},
-		{"durability", "fetch and produce: page cache only (flush.messages=" + pageCacheMode[0].Value + "); durable: fdatasync before each answer"},
+		{"durability", "fetch and produce: page cache only (flush.messages=" + pageCacheMode[0].Value + "); durable and commit: durable before each answer"},
 		{"figures", fmt.Sprintf("median of %s after one uncounted, contestants in turn; "+
 			"spread is lowest - highest; ratios are medians of each round's ratio", plural(b.options.rounds, "round"))},
 	}, nil

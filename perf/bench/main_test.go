@@ -40,7 +40,7 @@ func TestParseOptions(t *testing.T) {
 			}
 			return
 		}
-		want := options{rounds: 5, bytes: 1 << 30, time: time.Second, only: []string{"fetch", "produce", "durable"}, congestion: "cubic", dir: "/d"}
+		want := options{rounds: 5, bytes: 1 << 30, time: time.Second, only: []string{"fetch", "produce", "durable", "commit"}, congestion: "cubic", dir: "/d"}
 		change(&want)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q = %+v, %v; want %+v", args, got, err, want)
@@ -59,7 +59,7 @@ func TestParseOptions(t *testing.T) {
 	f("-bytes 2GiB", nil, "-bytes: 2 GiB, want 1 MiB to 1792 MiB")
 	f("-bytes -1MiB", nil, "-bytes: -1048576 bytes")
 	f("-time 1ms", nil, "-time 1ms, want 10ms to 1m0s")
-	f("-only fetch,speed", nil, `-only: "speed", want some of fetch, produce, durable`)
+	f("-only fetch,speed", nil, `-only: "speed", want some of fetch, produce, durable, commit`)
 	f("-fast", nil, "flag provided but not defined: -fast; see -help")
 	f("fetch", nil, `argument "fetch", want flags only; see -help`)
 }
@@ -77,6 +77,7 @@ func TestHelp(t *testing.T) {
 // and again between its marks, and leaves nothing behind.
 func TestRun(t *testing.T) {
 	o := smallRun(t)
+	o.only = []string{"fetch", "produce", "durable"}
 	o.markdown = filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(o.markdown, []byte("# Before\n"+markBegin+"\nold figures\n"+markEnd+"\nAfter\n"), 0o666); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestRun(t *testing.T) {
 	for _, want := range []string{
 		"TCP, client     reno\n", "TCP, servers    reno; reno, notsent_lowat 262144\n",
 		"fetch 1 MiB, 1 request in flight\n", "fetch 64 KiB, 8 requests in flight\n", "rollway splice ",
-		"produce 64 KiB batches, page cache, 4 connections\n", "durable produce, 64 producers\n", " of 6 targets met\n",
+		"produce 64 KiB batches, page cache, 4 connections\n", "durable produce, 64 producers, 64 partitions\n", " of 7 targets met\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
@@ -99,8 +100,27 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p := string(page); !strings.HasPrefix(p, "# Before\n"+markBegin) || !strings.HasSuffix(p, markEnd+"\nAfter\n") ||
-		strings.Contains(p, "old figures") || !strings.Contains(p, "### Durable produce, 64 producers\n") {
+		strings.Contains(p, "old figures") || !strings.Contains(p, "### Durable produce, 64 producers, 1 partition\n") {
 		t.Errorf("page:\n%s", p)
+	}
+	checkNothingLeft(t, o.dir)
+}
+
+// The commit suite measures what it says, here for the smallest of its cases.
+func TestCommitSuite(t *testing.T) {
+	all := commitCases
+	t.Cleanup(func() { commitCases = all })
+	commitCases = []commitCase{{producers: 4, partitions: 6, batchBytes: 1 << 10, leastRate: 1}}
+	o := smallRun(t)
+	o.only = []string{"commit"}
+	var out bytes.Buffer
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"commit, 4 producers, 1 KiB, 6 partitions\n", "fdatasync per batch ", "durable beside page cache\n", " of 3 targets met\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out.String())
+		}
 	}
 	checkNothingLeft(t, o.dir)
 }
