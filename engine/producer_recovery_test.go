@@ -348,6 +348,30 @@ func TestProducerSnapshotBeforeRecoveryPoint(t *testing.T) {
 	}
 }
 
+// Producers of batches behind damage are known: the start goes around it.
+func TestProducersBehindDamage(t *testing.T) {
+	files := traceDir(t, t.TempDir())
+	e, p := journaledLog(t, files)
+	s := sequences{t, p}
+	s.good(1, sequenced(t, 7, 0, 0, 1))
+	s.durable()
+	at := int64(p.log.active().size)
+	produceEach(t, p, strings.Repeat("x", directBytes)) // not in the journal, which would mend it
+	s.good(3, sequenced(t, 7, 0, 1, 1))
+	s.good(4, sequenced(t, 8, 0, 5, 1))
+	s.durable()
+	crash(t, e)
+	edit(t, func(log []byte) []byte { log[at+8] = 1; return log }, files.Path(), "t-0", firstLog)
+	s.p = partition(t, openEngine(t, files.Path(), journaling), "t")
+	if damage := s.p.Damage(); len(damage) != 1 || damage[0].From != 2 || damage[0].To != 3 {
+		t.Fatalf("damage %+v, want offset 2", damage)
+	}
+	s.again(1, 2, sequenced(t, 7, 0, 0, 1))
+	s.again(3, 4, sequenced(t, 7, 0, 1, 1))
+	s.again(4, 5, sequenced(t, 8, 0, 5, 1))
+	s.bad(ErrOutOfOrderSequence, sequenced(t, 7, 0, 3, 1))
+}
+
 // What a crash left of a snapshot is removed, and a topic that is made anew knows nothing of the producers of the old one.
 func TestProducerSnapshotLeftovers(t *testing.T) {
 	s := newSequences(t)
