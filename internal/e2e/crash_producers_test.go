@@ -52,10 +52,14 @@ type fleet struct {
 	parts  []*fleetPartition
 	ships  []*ship
 
-	addr atomic.Pointer[string] // of the server that is up now
+	addr    atomic.Pointer[string] // of the server that is up now
+	fragile bool                   // the producers' connections break by themselves
 
-	acked, seen, again atomic.Int64 // batches; records; connections made
-	ackedBytes         atomic.Int64
+	acked, seen, connections atomic.Int64 // batches; records; those that were made
+	ackedBytes               atomic.Int64
+
+	quit              context.CancelFunc // ends sail and watch
+	sailing, watching sync.WaitGroup
 
 	leastInFlight, mostInFlight int64
 	atRoll, atWrap, inRecovery  int
@@ -156,20 +160,8 @@ func parseFleetRecord(value []byte) (fleetRecord, error) {
 }
 
 func runFleet(t *testing.T, seed, kills int64, producers, partitions int) {
-	f := &fleet{t: t, random: rand.New(rand.NewPCG(uint64(seed), uint64(partitions))), data: t.TempDir(), topic: "fleet"}
-	for range partitions {
-		f.parts = append(f.parts, &fleetPartition{next: make([]int32, producers), must: map[int64]fleetRecord{}})
-	}
-	s := f.start()
-	s.run(nil, "topic", "create", f.topic, "--partitions", strconv.Itoa(partitions), "--config", "segment.bytes="+strconv.Itoa(fleetSegment))
-	ctx, quit := context.WithCancel(t.Context())
-	defer quit()
-	var sailing, watching sync.WaitGroup
-	for n := range producers {
-		sp := f.launchShip(ctx, n)
-		sailing.Go(func() { f.sail(ctx, sp) })
-	}
-	watching.Go(func() { f.watch(ctx) })
+	f := newFleet(t, seed, partitions)
+	s := f.begin(producers, partitions)
 	began := time.Now()
 	for kill := range kills {
 		f.awaitKill(kill)
@@ -187,24 +179,86 @@ func runFleet(t *testing.T, seed, kills int64, producers, partitions int) {
 		}
 	}
 	took := time.Since(began)
-	quit()
-	sailing.Wait()
+	records := f.end(s)
+	t.Logf("%d kills in %v: 0 of %d records lost, doubled, out of order or missing; %d batches acknowledged, %d records seen by readers, "+
+		"%d connections; in flight at the kill %d to %d; %d kills aimed at a roll, %d at a wrap of the journal, %d more during recovery",
+		kills, took.Round(time.Second), records, f.acked.Load(), f.seen.Load(), f.connections.Load(), f.leastInFlight, f.mostInFlight, f.atRoll, f.atWrap, f.inRecovery)
+}
+
+// Idempotent producers whose connections break again and again, in the middle of
+// a frame in either direction, and whose server is killed and stopped between,
+// have each record stored once and in order.
+func TestProducersOverBadConnections(t *testing.T) {
+	const breaks = 60
+	seed := time.Now().UnixNano()
+	f := newFleet(t, seed, 4)
+	f.fragile = true
+	s := f.begin(2, 4)
+	for round := range int64(4) {
+		for limit := time.Now().Add(time.Minute); f.connections.Load() < breaks*(round+1)/4; time.Sleep(time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatalf("%d connections within a minute", f.connections.Load())
+			}
+		}
+		if round%2 == 0 {
+			s.kill()
+		} else {
+			s.stop()
+		}
+		s = f.start()
+		f.verifyAll(s)
+	}
+	f.fragile = false
+	records := f.end(s)
+	t.Logf("%d records over %d connections", records, f.connections.Load())
+}
+
+func newFleet(t *testing.T, seed int64, partitions int) *fleet {
+	f := &fleet{t: t, random: rand.New(rand.NewPCG(uint64(seed), uint64(partitions))), data: t.TempDir(), topic: "fleet"}
+	for range partitions {
+		f.parts = append(f.parts, &fleetPartition{must: map[int64]fleetRecord{}})
+	}
+	return f
+}
+
+// begin starts the server, the producers and the reader.
+func (f *fleet) begin(producers, partitions int) *server {
+	f.t.Helper()
+	s := f.start()
+	s.run(nil, "topic", "create", f.topic, "--partitions", strconv.Itoa(partitions), "--config", "segment.bytes="+strconv.Itoa(fleetSegment))
+	for _, p := range f.parts {
+		p.next = make([]int32, producers)
+	}
+	ctx, quit := context.WithCancel(f.t.Context())
+	f.quit = quit
+	f.t.Cleanup(quit)
+	for n := range producers {
+		sp := f.launchShip(ctx, n)
+		f.sailing.Go(func() { f.sail(ctx, sp) })
+	}
+	f.watching.Go(func() { f.watch(ctx) })
+	return s
+}
+
+// end lets the producers finish, verifies everything, stops the server and
+// returns how many records there are.
+func (f *fleet) end(s *server) (records int) {
+	f.t.Helper()
+	f.quit()
+	f.sailing.Wait()
 	for _, sp := range f.ships {
-		if err := sp.producer.Close(t.Context()); err != nil {
-			t.Errorf("close of producer %d: %v", sp.number, err)
+		if err := sp.producer.Close(f.t.Context()); err != nil {
+			f.t.Errorf("close of producer %d: %v", sp.number, err)
 		}
 	}
-	watching.Wait()
+	f.watching.Wait()
 	f.verifyAll(s)
 	f.verifyDigests(s)
 	s.stop()
-	records := 0
 	for _, p := range f.parts {
 		records += len(p.verified)
 	}
-	t.Logf("%d kills in %v: 0 of %d records lost, doubled, out of order or missing; %d batches acknowledged, %d records seen by readers, "+
-		"%d connections; in flight at the kill %d to %d; %d kills aimed at a roll, %d at a wrap of the journal, %d more during recovery",
-		kills, took.Round(time.Second), records, f.acked.Load(), f.seen.Load(), f.again.Load(), f.leastInFlight, f.mostInFlight, f.atRoll, f.atWrap, f.inRecovery)
+	return records
 }
 
 // start starts the server and leads the producers to it.
@@ -225,9 +279,13 @@ func (f *fleet) launchShip(ctx context.Context, number int) *ship {
 		if err != nil {
 			return nil, err
 		}
-		f.again.Add(1)
+		f.connections.Add(1)
 		sp.inFlight.Store(0)
-		return &countingConn{conn, &sp.inFlight}, nil
+		conn = &countingConn{conn, &sp.inFlight}
+		if f.fragile {
+			conn = &fragileConn{Conn: conn, writes: 2000 + rand.N(100_000), reads: 8000 + rand.N(8000)} // a description has 6 KB
+		}
+		return conn, nil
 	}})
 	if err != nil {
 		f.t.Fatal(err)
@@ -256,6 +314,34 @@ func (c *countingConn) Write(p []byte) (int, error) {
 		c.sent.Add(1)
 	}
 	return c.Conn.Write(p)
+}
+
+// fragileConn breaks after so many bytes written or read, in the middle of
+// whatever it is.
+type fragileConn struct {
+	net.Conn
+	writes int // the writer's
+	reads  int // the reader's
+}
+
+func (c *fragileConn) Write(p []byte) (int, error) {
+	if len(p) <= c.writes {
+		c.writes -= len(p)
+		return c.Conn.Write(p)
+	}
+	n, err := c.Conn.Write(p[:c.writes])
+	c.Conn.Close()
+	return n, errors.Join(err, net.ErrClosed)
+}
+
+func (c *fragileConn) Read(p []byte) (int, error) {
+	if c.reads == 0 {
+		c.Conn.Close()
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.reads)])
+	c.reads -= n
+	return n, err
 }
 
 // sail produces to all partitions in turn until ctx ends.
