@@ -372,6 +372,41 @@ func TestProducersBehindDamage(t *testing.T) {
 	s.bad(ErrOutOfOrderSequence, sequenced(t, 7, 0, 3, 1))
 }
 
+// What is known of producers outlives their batches: when retention has deleted those, a duplicate is still recognized, after
+// a clean start and after a kill, and their snapshots are gone with the segments but for the newest.
+func TestProducersOutliveTheirBatches(t *testing.T) {
+	r := newRetained(t, "retention.ms", "3600000")
+	add := func(batch []byte) {
+		t.Helper()
+		if a := r.p.log.active(); a != nil && a.size > 0 {
+			if _, err := r.p.seal(a, func() bool { return true }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		produce(t, r.p, batch)
+	}
+	for i := range int32(4) { // of 1970
+		add(sequenced(t, 7, 0, i, 1))
+	}
+	r.produce(0, "new")
+	r.engine.retain()
+	if o := r.p.Offsets(); o.LogStart != 4 {
+		t.Fatalf("offsets %+v, want log start 4", o)
+	}
+	if got := fmt.Sprint(snapshotFiles(t, r.fs.Path())); got != "[4]" {
+		t.Errorf("snapshots at %s, want [4]", got)
+	}
+	for range 2 {
+		s := sequences{t, r.p}
+		s.again(3, 4, sequenced(t, 7, 0, 3, 1))
+		s.bad(ErrOutOfOrderSequence, sequenced(t, 7, 0, 5, 1))
+		r.recrash()
+		sequences{t, r.p}.again(0, 1, sequenced(t, 7, 0, 0, 1))
+		r.reopen()
+	}
+	sequences{t, r.p}.good(5, sequenced(t, 7, 0, 4, 1))
+}
+
 // What a crash left of a snapshot is removed, and a topic that is made anew knows nothing of the producers of the old one.
 func TestProducerSnapshotLeftovers(t *testing.T) {
 	s := newSequences(t)
