@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/rollway/rollway/internal/faultlab"
 	"github.com/rollway/rollway/wire"
@@ -168,6 +171,57 @@ func (d *fullDisk) free(disk *faultlab.Disk, h *history) {
 		}
 	}
 	d.slowest = max(d.slowest, time.Since(freed))
+}
+
+// What `rollway produce` is given arrives once and in order although the disk is
+// full now and then: it sends again what was refused, and nothing else.
+func TestFaultsFullDiskProduce(t *testing.T) {
+	f := newFaultRun(t, 1)
+	const bytes = 8 << 20
+	fills, refusals := 0, 0
+	for range f.rounds {
+		disk := faultlab.Mount(t, "tmpfs", fullDiskBytes)
+		s := startServer(t, filepath.Join(disk.Path, "data"))
+		s.run(nil, "topic", "create", "logs", "--config", "segment.bytes="+strconv.Itoa(faultSegment))
+		produced := make(chan error, 1)
+		go func() {
+			produced <- s.pipe(&slowly{&lines{left: bytes}}, io.Discard, "produce", "logs", "--batch-bytes", "16384")
+		}()
+		for done := false; !done; {
+			f.pause(200 * time.Millisecond)
+			disk.Leave(f.random.Int64N(1 << 20))
+			f.pause(200 * time.Millisecond)
+			disk.Free()
+			fills++
+			select {
+			case err := <-produced:
+				if err != nil {
+					t.Fatalf("produce: %v\nserver's stderr:\n%s", err, s.stderr)
+				}
+				done = true
+			default:
+			}
+		}
+		want, got := xxhash.New(), xxhash.New()
+		io.Copy(want, &lines{left: bytes})
+		if err := s.pipe(nil, got, "consume", "logs"); err != nil {
+			t.Fatal(err)
+		}
+		if want.Sum64() != got.Sum64() {
+			t.Fatal("what was consumed is not what was produced")
+		}
+		s.stop()
+		refusals += strings.Count(s.stderr.String(), "appends are refused")
+	}
+	t.Logf("%d fills, appends were refused in %d of them", fills, refusals)
+}
+
+// slowly gives 64 KiB each 5 ms.
+type slowly struct{ r io.Reader }
+
+func (s *slowly) Read(p []byte) (int, error) {
+	time.Sleep(5 * time.Millisecond)
+	return s.r.Read(p[:min(len(p), 64<<10)])
 }
 
 // A disk that takes writes and then cannot keep them, as a thin volume without
