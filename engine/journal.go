@@ -124,7 +124,13 @@ func (j *journal) room(bytes int) (carried []journalPromise, ok bool) {
 		return nil, true
 	}
 	other := &j.halves[1-j.current]
-	<-other.flushed
+	select {
+	case <-other.flushed:
+	case <-j.engine.ready:
+		<-other.flushed
+	default:
+		return nil, false // that may wait for a partition that is being recovered, which takes long
+	}
 	if other.blocked || j.engine.failure() != nil {
 		return nil, false
 	}
