@@ -49,6 +49,7 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 	points, snapshots := offsetCheckpoint{}, offsetCheckpoint{}
 	whole = true
 	changed := final
+	var stayed []*Partition // for want of space: a line each would fill a log
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
 			if err := e.failure(); err != nil {
@@ -62,7 +63,12 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 					return false, err
 				}
 				whole = false
-				e.options.Log.Warn("recovery point stays", "partition", p.String(), "error", err)
+				if !isNoSpace(err) || stayed == nil {
+					e.options.Log.Warn("recovery point stays", "partition", p.String(), "error", err)
+				}
+				if isNoSpace(err) {
+					stayed = append(stayed, p)
+				}
 			} else {
 				changed = changed || moved
 			}
@@ -73,6 +79,9 @@ func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 			points[partitionKey{p.topic, p.index}] = point
 			p.listSnapshot(snapshots, e.snapshotList)
 		}
+	}
+	if len(stayed) > 1 {
+		e.options.Log.Warn("recovery points stay for want of space", "partitions", len(stayed))
 	}
 	if err := e.writeSnapshotList(snapshots); err != nil {
 		return false, err

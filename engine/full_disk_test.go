@@ -182,3 +182,25 @@ func TestNewDirectoryOnFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint on a full disk takes two lines of the log, not one for each
+// partition.
+func TestCheckpointOnFullDiskIsBrief(t *testing.T) {
+	var log lockedBuffer
+	fs := traceDir(t, t.TempDir())
+	e := openEngine(t, "", onFS(fs), logInto(&log))
+	topic, err := e.CreateTopic(TopicSpec{Name: "t", Partitions: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range topic.Partitions() {
+		produceEach(t, p, "0")
+	}
+	fs.hook((&fullDisk{}).refuse)
+	if _, err := e.checkpoint(false); err != nil && !isNoSpace(err) {
+		t.Fatal(err)
+	}
+	if n := log.count("recovery point"); n != 2 || log.count("partitions=20") != 1 {
+		t.Errorf("%d lines, want 2", n)
+	}
+}
