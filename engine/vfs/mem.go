@@ -199,7 +199,7 @@ func (m *Mem) change(names ...memName) {
 
 // link counts one more name of n.
 func (m *Mem) link(n *memNode) {
-	if n.file != nil && n.names == 0 && n.file.opens == 0 {
+	if n.file != nil && n.names == 0 && len(n.file.files) == 0 {
 		m.used += n.file.size
 	}
 	n.names++
@@ -213,7 +213,7 @@ func (m *Mem) unlink(n *memNode) {
 // forget gives back the space and the memfd of a file that nobody can reach. A
 // power cut may still bring it back: what is needed for that is not in the memfd.
 func (m *Mem) forget(n *memNode) {
-	if n.file != nil && n.names == 0 && n.file.opens == 0 {
+	if n.file != nil && n.names == 0 && len(n.file.files) == 0 {
 		m.used -= n.file.size
 		n.file.closeMemfd()
 	}

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -291,5 +292,38 @@ func TestFailedSyncLoses(t *testing.T) {
 	}
 	if got := text(t, crashed(t, m, 1, KeepAll), "a"); got != "lost kept" {
 		t.Fatalf("after the death of the process: %q", got)
+	}
+}
+
+// A write-back that fails is reported once to each File that was open then, and
+// to none that is opened later, whose sync succeeds; the bytes are gone.
+func TestFailedWriteback(t *testing.T) {
+	m := newMem(t)
+	writer := put(t, m, "a", "")
+	must(t, m.SyncDir("."))
+	other, err := m.OpenFile("a", 0)
+	must(t, err)
+	defer other.Close()
+	_, err = writer.WriteAt(0, []byte("lost"))
+	must(t, err)
+	must(t, m.FailWriteback("a"))
+	late, err := m.OpenFile("a", 0)
+	must(t, err)
+	defer late.Close()
+	for _, f := range []File{writer, other} {
+		if err := f.Datasync(); !errors.Is(err, unix.EIO) {
+			t.Errorf("sync of a File that was open: %v, want EIO", err)
+		}
+		must(t, f.Datasync())
+	}
+	must(t, late.Datasync())
+	if got := text(t, m, "a"); got != "lost" {
+		t.Errorf("before the crash: %q", got)
+	}
+	if got := text(t, crashed(t, m, 1, KeepRandom), "a"); got != "" {
+		t.Errorf("after the crash: %q", got)
+	}
+	if err := m.FailWriteback("b"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("of a missing file: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ type memContent struct {
 	memfd *os.File
 	image []byte
 	size  int64
-	opens int // Files of it
+	files map[*memFile]bool // open; true: the next Datasync reports a lost write
 
 	disk   []byte     // what is durable; only ever grown or replaced
 	writes []memWrite // since the last Datasync, in order
@@ -60,8 +60,12 @@ func (m *Mem) openNode(n *memNode, name string, flag int) (*memFile, error) {
 		return nil, m.err("openat", name, err)
 	}
 	whole := filepath.Join(m.path, name)
-	n.file.opens++
-	return &memFile{osFile{f: os.NewFile(uintptr(fd), whole), fd: fd, name: whole}, m, n}, nil
+	f := &memFile{osFile{f: os.NewFile(uintptr(fd), whole), fd: fd, name: whole}, m, n}
+	if n.file.files == nil {
+		n.file.files = map[*memFile]bool{}
+	}
+	n.file.files[f] = false
+	return f, nil
 }
 
 // fill makes the memfd if there is none yet.
@@ -198,13 +202,44 @@ func (f *memFile) truncate(size int64) error {
 func (f *memFile) Datasync() error {
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
-	f.mem.notice(f.node.file)
-	f.node.file.sync()
+	c := f.node.file
+	f.mem.notice(c)
+	c.sync()
+	if c.files[f] {
+		c.files[f] = false
+		return f.err("fdatasync", unix.EIO)
+	}
 	return nil
 }
 
 // StartWriteback implements File: nothing, for it is no durability.
 func (f *memFile) StartWriteback(int64, int64) error { return nil }
+
+// FailWriteback has the kernel's own write-back of a file go wrong, as it may at
+// any time before a sync: what was not durable is lost, although it can still be
+// read, and no later sync writes it. If there was anything, each File that is open
+// now is told once, by its next Datasync, which is EIO; one that is opened later
+// never is. So whoever closes a file that it has not synced may not hear of it.
+func (m *Mem) FailWriteback(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.find(name)
+	if err == nil && n.file == nil {
+		err = unix.EISDIR
+	}
+	if err != nil {
+		return m.err("write back", name, err)
+	}
+	m.notice(n.file)
+	if len(n.file.writes) == 0 {
+		return nil
+	}
+	n.file.writes = nil
+	for f := range n.file.files {
+		n.file.files[f] = true
+	}
+	return nil
+}
 
 // loseUnsynced is what a kernel does when a sync has failed: programs still read
 // what was written, but it is marked as clean and no later sync writes it.
@@ -222,7 +257,7 @@ func (f *memFile) Close() error {
 	}
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
-	f.node.file.opens--
+	delete(f.node.file.files, f)
 	f.mem.forget(f.node)
 	return nil
 }
