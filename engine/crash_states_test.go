@@ -161,8 +161,12 @@ type crashRun struct {
 	random *rand.Rand
 	clock  fakeClock
 	sizes  int // bytes of a value, at most
+	// journalBytes is that of the options: so small that it turns every few
+	// groups, or none.
+	journalBytes int64
 
 	mem    *vfs.Mem
+	boot   string // of the machine; the death of a process does not end it
 	faults *vfs.Failing
 	fs     *tracedFS
 	engine *Engine
@@ -171,7 +175,8 @@ type crashRun struct {
 	mu      sync.Mutex // held while images are made and looked at
 	model   crashModel
 	taking  bool
-	share   int // one in that many points of a random workload is taken
+	lost    bool // write-back has failed since the directory was mounted
+	share   int  // one in that many points of a random workload is taken
 	points  uint64
 	trail   []string // operations so far
 	failure error
@@ -180,23 +185,34 @@ type crashRun struct {
 func newCrashRun(h *crashHunt, name string) *crashRun {
 	hash := fnv.New64a()
 	hash.Write([]byte(name))
-	r := &crashRun{hunt: h, name: name, random: rand.New(rand.NewPCG(h.seed, hash.Sum64())), sizes: 1500, share: 1}
+	r := &crashRun{hunt: h, name: name, random: rand.New(rand.NewPCG(h.seed, hash.Sum64())), sizes: 1500, share: 1, journalBytes: 48 << 10}
 	r.clock.ms.Store(1_700_000_000_000)
 	return r
 }
 
-func (r *crashRun) options(fs vfs.FS) Options {
+func (r *crashRun) options(fs vfs.FS, boot string) Options {
 	return Options{
 		FS: fs, Log: quiet, Now: r.clock.now, CheckpointInterval: 24 * time.Hour,
 		// What runs beside another call would make crashes hard to replay.
 		SyncParallelism: 1, RecoveryParallelism: 1,
-		MinFreeBytes: -1, BallastBytes: -1, JournalBytes: -1, BootID: fmt.Sprint("boot ", boots.Add(1)),
+		JournalBytes: r.journalBytes, BallastBytes: -1, MinFreeBytes: -1, BootID: boot,
 	}
+}
+
+func newBoot() string { return fmt.Sprint("boot ", boots.Add(1)) }
+
+// bootAfter is the boot of the start that follows a crash.
+func bootAfter(boot string, keep vfs.Keep) string {
+	if keep == vfs.KeepAll {
+		return boot
+	}
+	return newBoot()
 }
 
 // run carries the workload out and returns the first violation.
 func (r *crashRun) run() error {
 	r.mount(vfs.NewMem("/crash"))
+	r.boot = newBoot()
 	defer func() {
 		r.stop()
 		r.mem.Close()
@@ -205,7 +221,7 @@ func (r *crashRun) run() error {
 	r.taking = operations[0] == "+"
 	err := r.start()
 	if err == nil {
-		_, err = r.topic("t")
+		err = r.begin()
 	}
 	for _, op := range operations {
 		if err != nil || r.violated() != nil {
@@ -232,6 +248,30 @@ func (r *crashRun) run() error {
 	return nil
 }
 
+// begin makes the topic that workloads are about and waits for the journal, which
+// the first commit has made in the background.
+func (r *crashRun) begin() error {
+	if _, err := r.topic("t"); err != nil {
+		return err
+	}
+	if r.journalBytes < 0 {
+		return nil
+	}
+	if err := r.append(r.pick("t", 1)); err != nil {
+		return err
+	}
+	for r.engine.Failure() == nil {
+		r.engine.committer.mu.Lock()
+		made := r.engine.committer.journal != nil
+		r.engine.committer.mu.Unlock()
+		if made {
+			break
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return nil
+}
+
 // operations are those of the workload's name.
 func (r *crashRun) operations() []string {
 	if !strings.HasPrefix(r.name, "random-") {
@@ -247,10 +287,11 @@ func (r *crashRun) operations() []string {
 	}
 	r.share = 1 + r.random.IntN(12)
 	r.sizes = 100 << r.random.IntN(6)
+	r.journalBytes = []int64{-1, 48 << 10, 96 << 10}[r.random.IntN(3)]
 	ops := []string{"+"}
 	weights := []string{
 		"append0", "append0", "append1", "append1", "both", "both", "batches", "batches", "roll", "roll",
-		"checkpoint", "create", "delete", "loose", "reopen", "kill", "cut", "fault", "fault", "full",
+		"checkpoint", "create", "delete", "loose", "loose", "looseroll", "reopen", "kill", "cut", "fault", "fault", "full", "writeback",
 	}
 	for range 4 + r.random.IntN(24) {
 		ops = append(ops, weights[r.random.IntN(len(weights))])
@@ -259,28 +300,33 @@ func (r *crashRun) operations() []string {
 }
 
 func (r *crashRun) mount(mem *vfs.Mem) {
-	r.mem = mem
+	r.mem, r.lost = mem, false
 	r.faults = vfs.NewFailing(mem)
 	r.fs = traceFS(r.faults)
-	r.fs.hook(func(c call) error {
-		switch c.op {
-		case "read", "readdir", "open", "close":
-		default:
-			r.point(c)
-		}
-		return nil
-	})
+	r.fs.hook(r.watch)
+}
+
+// watch is asked before each call.
+func (r *crashRun) watch(c call) error {
+	switch c.op {
+	case "read", "readdir", "open", "close":
+	default:
+		r.point(c)
+	}
+	return nil
 }
 
 // start opens the engine and checks that it shows what it should.
 func (r *crashRun) start() error {
-	e, err := openCrashed(r.options(r.fs))
+	e, err := openCrashed(r.options(r.fs, r.boot))
 	if err != nil {
 		return err
 	}
+	r.engine = e
+	r.fs.hook(nil) // what is looked at may be mended, and r.mu is held
+	defer r.fs.hook(r.watch)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.engine = e
 	if err := r.model.snapshot().check(e); err != nil {
 		return err
 	}
@@ -321,6 +367,7 @@ func (r *crashRun) crash(keep vfs.Keep) error {
 	r.stop()
 	r.mem.Close()
 	r.mount(left)
+	r.boot = bootAfter(r.boot, keep)
 	return r.start()
 }
 
@@ -337,6 +384,10 @@ func (r *crashRun) operate(op string) error {
 		return r.append(r.pick("t", 0), r.pick("t", 0), r.pick("t", 0), r.pick("u", 1))
 	case "loose":
 		return r.append(r.pick("loose", 0), r.pick("loose", 1))
+	case "looseroll":
+		return r.roll(r.pick("loose", 0))
+	case "writeback":
+		return r.writeback()
 	case "roll":
 		return r.roll(r.pick("t", 0))
 	case "checkpoint":
@@ -369,7 +420,7 @@ func (r *crashRun) settled(err error) error {
 		return r.crash([]vfs.Keep{vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepSynced}[r.random.IntN(3)])
 	}
 	var errno syscall.Errno
-	if err != nil && r.faults.Failed() == 0 && !errors.As(err, &errno) {
+	if err != nil && r.faults.Failed() == 0 && !r.lost && !errors.As(err, &errno) {
 		return err
 	}
 	return nil
@@ -583,6 +634,31 @@ func (r *crashRun) full() error {
 	return r.operate([]string{"both", "batches"}[r.random.IntN(2)])
 }
 
+// writeback has the kernel lose what was written to the segments and not synced,
+// most of it durable in the journal alone: whoever syncs them next is told.
+func (r *crashRun) writeback() error {
+	for _, t := range r.model.topics {
+		for _, p := range t.partitions {
+			if p.live == nil || p.live.log.active() == nil {
+				continue
+			}
+			if err := r.mem.FailWriteback(p.live.log.active().name); err != nil {
+				return err
+			}
+			r.mu.Lock()
+			r.lost = true
+			r.mu.Unlock()
+		}
+	}
+	if err := r.append(r.pick("t", 0), r.pick("t", 1)); err != nil {
+		return err
+	}
+	if r.engine.Failure() == nil {
+		return r.settled(r.checkpoint()) // it syncs, and so stops the directory, if anything was lost
+	}
+	return r.settled(nil)
+}
+
 func (r *crashRun) violated() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -602,7 +678,7 @@ func (r *crashRun) point(c call) {
 	for i, keep := range r.keeps() {
 		seed := r.hunt.seed ^ r.points<<8 ^ uint64(i)
 		image := r.mem.CrashClone(seed, keep)
-		err := r.look(image, want, seed)
+		err := r.look(image, bootAfter(r.boot, keep), want, seed)
 		image.Close()
 		if err != nil {
 			r.failure = fmt.Errorf("%s: after %v, crash before %v (point %d, image %d, %v): %w", r.name, r.trail, c, r.points, i, keep, err)
@@ -618,7 +694,7 @@ func (r *crashRun) keeps() []vfs.Keep {
 		keeps[2] = vfs.KeepOrdered
 	}
 	// What a failed sync has lost can still be read when only the process dies.
-	if r.faults.Failed() == 0 {
+	if r.faults.Failed() == 0 && !r.lost {
 		keeps = append(keeps, vfs.KeepAll)
 	}
 	return keeps
@@ -626,16 +702,16 @@ func (r *crashRun) keeps() []vfs.Keep {
 
 // look opens an engine on an image and checks what it shows; for some images
 // also what it goes on with, and what further crashes leave of that.
-func (r *crashRun) look(image *vfs.Mem, want *crashModel, seed uint64) error {
+func (r *crashRun) look(image *vfs.Mem, boot string, want *crashModel, seed uint64) error {
 	r.hunt.states.Add(1)
 	random := rand.New(rand.NewPCG(seed, 2))
 	fs := traceFS(image)
-	again := &crashAgain{run: r, image: image, want: want, random: random, calls: -1}
+	again := &crashAgain{run: r, image: image, boot: boot, want: want, random: random, calls: -1}
 	if random.IntN(6) == 0 {
 		again.calls = random.IntN(25)
 		fs.hook(again.before)
 	}
-	e, err := openCrashed(r.options(fs))
+	e, err := openCrashed(r.options(fs, boot))
 	fs.hook(nil)
 	if again.err != nil {
 		err = fmt.Errorf("and again in the middle of the start, before %v: %w", again.at, again.err)
@@ -660,6 +736,7 @@ func (r *crashRun) look(image *vfs.Mem, want *crashModel, seed uint64) error {
 type crashAgain struct {
 	run    *crashRun
 	image  *vfs.Mem
+	boot   string
 	want   *crashModel
 	random *rand.Rand
 	mu     sync.Mutex
@@ -679,10 +756,11 @@ func (a *crashAgain) before(c call) error {
 		return nil
 	}
 	a.at = c
-	image := a.image.CrashClone(a.random.Uint64(), []vfs.Keep{vfs.KeepSynced, vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepAll}[a.random.IntN(4)])
+	keep := []vfs.Keep{vfs.KeepSynced, vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepAll}[a.random.IntN(4)]
+	image := a.image.CrashClone(a.random.Uint64(), keep)
 	defer image.Close()
 	a.run.hunt.states.Add(1)
-	e, err := openCrashed(a.run.options(image))
+	e, err := openCrashed(a.run.options(image, bootAfter(a.boot, keep)))
 	if err == nil {
 		err = a.want.check(e)
 		abandon(e)
@@ -721,7 +799,7 @@ func (r *crashRun) goOn(e *Engine, image *vfs.Mem, seed uint64) error {
 	left := image.CrashClone(seed, vfs.KeepSynced)
 	defer left.Close()
 	r.hunt.states.Add(1)
-	again, err := openCrashed(r.options(left))
+	again, err := openCrashed(r.options(left, newBoot()))
 	if err != nil {
 		return fmt.Errorf("after a second crash: %w", err)
 	}

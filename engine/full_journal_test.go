@@ -35,7 +35,7 @@ func cutWithJournal(t *testing.T) *vfs.Mem {
 	return image
 }
 
-func withJournal(o *Options) { o.JournalBytes = minJournalBytes }
+func withJournal(o *Options) { o.JournalBytes = testJournalBytes }
 
 // fill leaves no byte on a disk in memory, and returns what undoes that.
 func fill(t *testing.T, mem *vfs.Mem) (free func()) {

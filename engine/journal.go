@@ -56,7 +56,7 @@ const (
 	journalRecordSize   = 40               // a record without entries
 	journalEntrySize    = 48               // an entry without bytes
 	journalChecksumAt   = 32
-	minJournalBytes     = 1 << 20
+	minJournalBytes     = 32 << 10 // as small only in tests, where it turns often
 	maxJournalBytes     = 1 << 40
 	defaultJournalBytes = 64 << 20
 

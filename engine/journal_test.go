@@ -20,8 +20,11 @@ import (
 	"github.com/rollway/rollway/internal/golden"
 )
 
+// testJournalBytes is the size of a journal whose halves turn after 128 groups.
+const testJournalBytes = 1 << 20
+
 // journaling opens with the smallest journal.
-func journaling(o *Options) { o.JournalBytes = minJournalBytes }
+func journaling(o *Options) { o.JournalBytes = testJournalBytes }
 
 // hasJournal waits until the engine has made its journal, which the first append
 // begins.
@@ -144,7 +147,7 @@ func TestJournalWraps(t *testing.T) {
 		v := fmt.Sprintf("%60000d", i)
 		want = append(want, v)
 		produceEach(t, p, v)
-		if synced := fs.durable("t-0/" + firstLog); int64(i+1)*60000-synced > minJournalBytes {
+		if synced := fs.durable("t-0/" + firstLog); int64(i+1)*60000-synced > testJournalBytes {
 			t.Fatalf("after %d records %d bytes are synced", i, synced)
 		}
 	}
@@ -253,7 +256,7 @@ func TestJournalResized(t *testing.T) {
 	produceEach(t, p, "1")
 	crash(t, e)
 	dropUnsynced(t, fs)
-	e = openEngine(t, fs.Path(), func(o *Options) { o.JournalBytes = 2 * minJournalBytes })
+	e = openEngine(t, fs.Path(), func(o *Options) { o.JournalBytes = 2 * testJournalBytes })
 	holds(t, partition(t, e, "t"), "0", "1")
 	produceEach(t, partition(t, e, "t"), "2")
 	hasJournal(t, e)

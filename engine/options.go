@@ -34,7 +34,7 @@ type Options struct {
 	OnFailure func(error)
 	// JournalBytes is the size of the commit journal, which makes one sync
 	// enough for the appends of many partitions. It is written in full when the
-	// first append comes. Default 64 MiB, at least 1 MiB and at most 1 TiB;
+	// first append comes. Default 64 MiB, at least 32 KiB and at most 1 TiB;
 	// negative: there is none, and each commit syncs the files themselves.
 	JournalBytes int64
 	// BootID tells one start of the machine from another: what this boot wrote is
