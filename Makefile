@@ -20,7 +20,7 @@ KAFKA_LIB ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway/kafka-4.3.1
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults compat-java bench golden
+.PHONY: help run build needs test check race fuzz crash faults mutants compat-java bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ compat-java: $(KAFKA_LIB)/.fetched ## have Apache Kafka's own tools read what th
 $(KAFKA_LIB)/.fetched: compat/java/pom.xml
 	mvn -q -B -f compat/java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(KAFKA_LIB)
 	@touch $@
+
+mutants: ## plant known bugs in the engine, one after another, and fail unless tests find each
+	ROLLWAY_MUTANTS=1 ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run '^TestMutants$$' -v -count=1 -timeout 60m
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

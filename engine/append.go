@@ -6,6 +6,7 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/mutant"
 )
 
 // Acks is what a producer waits for. With one node Leader and All are the same
@@ -330,6 +331,9 @@ func (p *Partition) appended(end mark, staged bool) {
 	// The config of now, not of the append: either it is that of a change to
 	// durable commits, or configure, which comes after it, sees this end.
 	config := p.log.config()
+	if mutant.Is(mutant.AckBeforeSync) {
+		p.committed(end)
+	}
 	switch {
 	case o.flushed.offset >= end.offset:
 	case config.Durable(), int64(o.logEnd.offset-o.flushed.offset) >= config.FlushMessages:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/rollway/rollway/internal/mutant"
 )
 
 // runCheckpoints moves the recovery points every CheckpointInterval.
@@ -173,7 +175,7 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 		if err == nil {
 			err = p.engine.failure()
 		}
-		if err == nil {
+		if err == nil && !mutant.Is(mutant.RecoveryPointBeforeIndexSync) {
 			err = s.syncIndexes()
 		}
 		s.Release()

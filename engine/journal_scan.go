@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/vfs"
+	"github.com/rollway/rollway/internal/mutant"
 )
 
 // journalScan is what a start finds in a journal.
@@ -291,6 +292,10 @@ func (s *journalScan) checkEnd() error {
 			r, size, err := s.readRecord(place.half, at, after+1)
 			if err != nil {
 				return err
+			}
+			if size > 0 && mutant.Is(mutant.JournalPastDamage) {
+				c.records, c.end = append(c.records, r), at+wholeBlocks(size)
+				continue
 			}
 			if size > 0 {
 				s.damaged(s.last, c.end, fmt.Errorf("no valid record of sequence %d, but one of sequence %d stands behind it, at %d", after, r.sequence, s.start(place.half)+at))

@@ -12,6 +12,7 @@ import (
 	"github.com/rollway/rollway/engine/topicconfig"
 	"github.com/rollway/rollway/engine/vfs"
 	"github.com/rollway/rollway/internal/invariant"
+	"github.com/rollway/rollway/internal/mutant"
 )
 
 // Log is the list of segments of one partition and the only place that appends
@@ -159,7 +160,7 @@ func (l *Log) write(s *Segment, group [][]byte) error {
 	n, err := file.WriteAt(int64(s.size), l.group...)
 	clear(l.group)
 	s.written.Store(int64(s.size) + n)
-	if err != nil {
+	if err != nil && !mutant.Is(mutant.ShortWriteIgnored) {
 		return l.cutBack(s, file, err)
 	}
 	if !s.listed {
@@ -188,7 +189,11 @@ func (l *Log) indexesWritten(s *Segment, err error) error {
 // cutBack removes what a failed append left behind the end of the log. Nobody
 // has been shown an offset there, so nothing that was served changes.
 func (l *Log) cutBack(s *Segment, file vfs.File, cause error) error {
-	if err := file.Truncate(int64(s.size)); err != nil {
+	end := s.size
+	if mutant.Is(mutant.TruncateBelowHighWatermark) {
+		end /= 2
+	}
+	if err := file.Truncate(int64(end)); err != nil {
 		return syncFault(fmt.Errorf("%w; then the partial append could not be cut off: %w", cause, err))
 	}
 	s.written.Store(int64(s.size))

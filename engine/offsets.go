@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/rollway/rollway/internal/invariant"
+import (
+	"github.com/rollway/rollway/internal/invariant"
+	"github.com/rollway/rollway/internal/mutant"
+)
 
 // Offsets are the ends of a partition's log, exclusive:
 //
@@ -47,7 +50,7 @@ func (o *offsetMarks) public() Offsets {
 // marks.
 func (o *offsetMarks) settle(durable bool) {
 	to := o.logEnd
-	if durable {
+	if durable && !mutant.Is(mutant.HighWatermarkBeforeSync) {
 		to = o.flushed
 	}
 	if to.offset >= o.highWatermark.offset {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/rollway/rollway/engine/vfs"
+	"github.com/rollway/rollway/internal/mutant"
 )
 
 // errSyncRefused means that a sync was not begun because an earlier one, or a
@@ -83,6 +84,9 @@ func (f *guardedFile) Datasync() error {
 		return err
 	}
 	err := f.File.Datasync()
+	if err != nil && mutant.Is(mutant.SyncRetried) {
+		err = f.File.Datasync()
+	}
 	if err != nil {
 		f.guard.failed.Store(true)
 	}
