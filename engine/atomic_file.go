@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -54,8 +55,11 @@ func writeFile(fs vfs.FS, name string, content []byte) error {
 	return err
 }
 
+// errOversized means that a file is larger than one of its kind can be.
+var errOversized = errors.New("file too large")
+
 // readFileBounded returns the content of a file of at most limit bytes. A
-// larger one is an error, before anything is allocated for it.
+// larger one is errOversized, before anything is allocated for it.
 func readFileBounded(fs vfs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {
@@ -67,7 +71,7 @@ func readFileBounded(fs vfs.FS, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if size > limit {
-		return nil, fmt.Errorf("%s: %d bytes, want at most %d", f.Name(), size, limit)
+		return nil, fmt.Errorf("%w: %s: %d bytes, want at most %d", errOversized, f.Name(), size, limit)
 	}
 	content := make([]byte, size)
 	if _, err := f.ReadAt(content, 0); err != nil {

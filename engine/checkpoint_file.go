@@ -58,7 +58,7 @@ type offsetCheckpoint map[partitionKey]Offset
 //
 // Errors: ErrBadCheckpoint, also with ErrUnknownVersion.
 func readOffsetCheckpoint(fs vfs.FS, name string) (offsetCheckpoint, error) {
-	content, err := readFileBounded(fs, name, maxCheckpointBytes)
+	content, err := readCheckpointFile(fs, name, maxCheckpointBytes)
 	if errors.Is(err, os.ErrNotExist) {
 		return offsetCheckpoint{}, nil
 	}
@@ -66,6 +66,16 @@ func readOffsetCheckpoint(fs vfs.FS, name string) (offsetCheckpoint, error) {
 		return nil, err
 	}
 	return parseOffsetCheckpoint(filepath.Join(fs.Path(), name), content)
+}
+
+// readCheckpointFile is readFileBounded that takes a file which is too large for
+// one that is damaged.
+func readCheckpointFile(fs vfs.FS, name string, limit int64) ([]byte, error) {
+	content, err := readFileBounded(fs, name, limit)
+	if errors.Is(err, errOversized) {
+		err = fmt.Errorf("%w: %w", ErrBadCheckpoint, err)
+	}
+	return content, err
 }
 
 // write replaces the file atomically and durably. Errors as writeFileAtomic.
@@ -116,7 +126,7 @@ func parseOffsetCheckpoint(file string, content []byte) (offsetCheckpoint, error
 // mean that the epochs are to be found in the batches.
 func readLeaderEpochs(fs vfs.FS, dir string) (leaderEpochs, error) {
 	name := path.Join(dir, leaderEpochFile)
-	content, err := readFileBounded(fs, name, maxCheckpointBytes)
+	content, err := readCheckpointFile(fs, name, maxCheckpointBytes)
 	if err != nil {
 		return leaderEpochs{}, err
 	}

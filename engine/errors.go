@@ -100,6 +100,15 @@ func (e *CorruptionError) Error() string {
 // Unwrap returns what was found and wanted.
 func (e *CorruptionError) Unwrap() error { return e.Err }
 
+// isDamage tells that err is a *CorruptionError.
+func isDamage(err error) bool {
+	if err == nil {
+		return false // before a variable that errors.As moves to the heap
+	}
+	var damage *CorruptionError
+	return errors.As(err, &damage)
+}
+
 // writeFault marks the error of a write as final with ErrStorageFailed, unless
 // the file system had no room: then the pages that are there stay good, and
 // only this write is refused.

@@ -40,6 +40,11 @@ type Options struct {
 	// BootID tells one start of the machine from another: what this boot wrote is
 	// in the page cache even if the process was killed. Default: the kernel's.
 	BootID string
+	// CheckAll has the open check every batch of every log, as if nothing were
+	// known to be good, and make all indexes anew. Damage goes into quarantine, also
+	// above the durable end; only what no whole batch follows is cut off as torn.
+	// It reads all of the directory: a repair does that.
+	CheckAll bool
 	// CheckpointInterval is how often indexes are synced and recovery points
 	// move. Default one minute.
 	CheckpointInterval time.Duration

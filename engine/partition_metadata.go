@@ -26,7 +26,7 @@ const (
 // Errors: ErrBadCheckpoint, also with ErrUnknownVersion; fs.ErrNotExist.
 func readPartitionMetadata(fs vfs.FS, dir string) (TopicID, error) {
 	name := path.Join(dir, partitionMetadataFile)
-	content, err := readFileBounded(fs, name, maxPartitionMetadataBytes)
+	content, err := readCheckpointFile(fs, name, maxPartitionMetadataBytes)
 	if err != nil {
 		return TopicID{}, err
 	}

@@ -42,6 +42,9 @@ func (p *Partition) recover(f found) error {
 	}
 	segments = p.dropDeleted(segments)
 	f.durable = max(f.recoveryPoint, p.journaled.promise.next)
+	if p.engine.options.CheckAll {
+		f.clean, f.recoveryPoint = false, 0
+	}
 	if segments, err = p.replay(segments); err != nil {
 		for _, s := range segments {
 			s.Release()
@@ -340,13 +343,17 @@ func (r *segmentRecovery) run() (torn, err error) {
 	}
 }
 
+// keepsWhole tells whether whole batches behind a bad one stay in the log wherever
+// the durable end is: only processes have died, or a repair reads what there is.
+func (e *Engine) keepsWhole() bool { return e.sameBoot || e.options.CheckAll }
+
 // bad deals with a bad batch: it is what a crash tore, or damage that is passed
 // over. Above the durable end it is torn if the machine stopped; if only the
 // process did, the page cache has survived, and just what was being written at
 // the very end can be torn.
 func (r *segmentRecovery) bad(cause error) (torn, err error) {
 	s, at := r.s, r.check.checkpoint
-	if at.next >= r.found.durable && !r.p.engine.sameBoot {
+	if at.next >= r.found.durable && !r.p.engine.keepsWhole() {
 		s.indexed.Store(true)
 		return cause, nil
 	}
@@ -397,7 +404,7 @@ func (r *segmentRecovery) ends() (torn, err error) {
 			return nil, s.damage(s.next, s.size, fmt.Errorf("%w; everything below offset %d was durable, so this is no torn tail", cause, r.found.durable))
 		}
 		return cause, nil
-	case s.next >= r.found.durable && !(r.p.engine.sameBoot && r.more):
+	case s.next >= r.found.durable && !(r.p.engine.keepsWhole() && r.more):
 		return fmt.Errorf("the next segment starts at offset %d", want), nil
 	}
 	r.pass(DamagedRange{From: s.next, To: want, Start: s.size, End: s.size})
@@ -462,7 +469,9 @@ func (p *Partition) resume(s *Segment, point Offset) (checkpoint, error) {
 		}
 	}
 	s.firstTimestamp = p.firstTimestamp(s)
-	if scan.err != nil && from.next < point {
+	if scan.err != nil {
+		// A torn tail that begins at point looks like a damaged length of the batch
+		// before it, which would hide those behind: then all of the segment tells.
 		return checkpoint{}, scan.err
 	}
 	return from, nil

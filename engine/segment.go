@@ -441,7 +441,9 @@ func (s *Segment) cut(start Position, maxBytes int64, limit mark) (mark, error) 
 	}
 	aim := start + Position(maxBytes)
 	entry, ok, err := s.index.boundary(aim)
-	if err != nil {
+	if isDamage(err) {
+		ok = false // it has changed under us; the next lookup by offset rebuilds it
+	} else if err != nil {
 		return mark{}, err
 	}
 	if at := Position(entry.position); ok && at > start+Position(maxBytes/2) {

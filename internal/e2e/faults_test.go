@@ -296,17 +296,19 @@ func TestFaultsHungDisk(t *testing.T) {
 	s.stop()
 }
 
-// killCalls are the system calls that a server is killed in.
+// killCalls are the system calls that a server is killed in. most bounds the
+// first N; later ones find out how many there are.
 var killCalls = []struct {
 	name  string
 	calls []string
+	most  int
 }{
-	{"pwrite", []string{"pwrite64", "pwritev"}},
-	{"fdatasync", []string{"fdatasync"}},
-	{"rename", []string{"?rename", "?renameat", "?renameat2"}},
-	{"unlink", []string{"?unlink", "unlinkat"}},
-	{"openat", []string{"openat"}},
-	{"ftruncate", []string{"ftruncate"}},
+	{"pwrite", []string{"pwrite64", "pwritev"}, 40},
+	{"fdatasync", []string{"fdatasync"}, 40},
+	{"rename", []string{"?rename", "?renameat", "?renameat2"}, 20},
+	{"unlink", []string{"?unlink", "unlinkat"}, 20},
+	{"openat", []string{"openat"}, 40},
+	{"ftruncate", []string{"ftruncate"}, 1}, // of recovery
 }
 
 // A server that is killed as it begins its Nth call of one of the system calls
@@ -315,7 +317,7 @@ var killCalls = []struct {
 func TestFaultsKillAtCall(t *testing.T) {
 	for _, kill := range killCalls {
 		t.Run(kill.name, func(t *testing.T) {
-			k := &killAtCall{faultRun: newFaultRun(t, 2), calls: kill.calls, most: 40}
+			k := &killAtCall{faultRun: newFaultRun(t, 2), calls: kill.calls, most: kill.most}
 			for round := 0; round < k.rounds && !t.Failed(); round++ {
 				if round%20 == 0 { // what a directory gathers would have to be read each time
 					k.data = t.TempDir()
@@ -346,9 +348,16 @@ type killAtCall struct {
 }
 
 // round starts a server that is to be killed, lets clients at it, and checks
-// with one that is left alone.
+// with one that is left alone. For half of the times it has to recover first.
 func (k *killAtCall) round() {
 	k.t.Helper()
+	if k.most < 3 || k.random.IntN(2) == 0 {
+		s := startServer(k.t, k.data, "--checkpoint-interval", "100ms")
+		load := k.history.start(s.addr, k.random)
+		k.pause(200 * time.Millisecond)
+		s.kill()
+		load.wait()
+	}
 	n := 1 + k.random.IntN(k.most)
 	tracer := faultlab.Injection{Calls: k.calls, Signal: "SIGKILL", N: n}.Strace(k.t, "/dev/null")
 	s, ready := launch(k.t, tracer, k.data, "--checkpoint-interval", "100ms")
@@ -363,7 +372,7 @@ func (k *killAtCall) round() {
 		k.most = min(k.most+k.most/8+1, 3000)
 	case ready && (s.killed || status.ExitStatus() == 0):
 		k.missed++
-		k.most = max(n*3/4, 4)
+		k.most = max(n*3/4, 1)
 	default:
 		k.t.Fatalf("to be killed at %v %d the server ended with %v; stderr:\n%s", k.calls, n, s.cmd.ProcessState, s.stderr)
 	}
