@@ -10,8 +10,9 @@ FUZZTIME ?= 10s
 # How often `make crash` kills the server, and the seed that replays a run.
 KILLS    ?= 200
 SEED     ?=
-# How much `make faults` tries: so many crash states of the engine in memory, and
-# for each thousand of them one round of each fault against the built server.
+# How much `make faults` tries: so many crash states of the engine in memory, for
+# each thousand of them one round of each fault against the built server, for each
+# ten a flipped bit in a log, and for each ten thousand each way to harm each file.
 BUDGET   ?= 100000
 
 # Where `make compat-java` keeps Apache Kafka's jars.
@@ -71,9 +72,10 @@ fuzz: ## run every fuzz target for FUZZTIME each
 crash: ## kill the server KILLS times and look for lost records; SEED replays a run
 	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 30m
 
-faults: needs ## open the engine on BUDGET images of crashes, harm server and disk BUDGET/1000 times in each way, look for lost records; SEED replays a run
-	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_FAULT_ROUNDS=$$(($(BUDGET) / 1000)) ROLLWAY_CRASH_SEED=$(SEED) \
-		go test ./engine ./internal/e2e -run '^(TestCrashStates|TestFaults)' -v -count=1 -timeout 0
+faults: needs ## open the engine on BUDGET images of crashes, harm server, files and disk in proportion, look for lost records; SEED replays a run
+	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_FAULT_ROUNDS=$$(($(BUDGET) / 1000)) ROLLWAY_FAULT_FLIPS=$$(($(BUDGET) / 10)) \
+	ROLLWAY_FAULT_MUTATIONS=$$(($(BUDGET) / 10000)) ROLLWAY_CRASH_SEED=$(SEED) \
+		go test ./engine ./engine/verify ./internal/e2e -run '^(TestCrashStates|TestFaults)' -v -count=1 -timeout 0
 
 compat-java: $(KAFKA_LIB)/.fetched ## have Apache Kafka's own tools read what the server writes; needs Java 17 and Maven
 	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) go test ./internal/e2e -run Kafka -v -count=1

@@ -19,9 +19,9 @@ import (
 )
 
 const dumpHelp = `Print what a file of a data directory holds, or all files of a directory: batches
-of .log, entries of .index and .timeindex, checkpoints, leader epochs, the
-metadata log, meta.properties and partition.metadata. What a file is, its name
-says.
+of .log, entries of .index and .timeindex, producer snapshots, checkpoints, leader
+epochs, the commit journal, quarantines, the metadata log, meta.properties and
+partition.metadata. What a file is, its name says.
 
 It only reads, takes no lock and may run beside a live server. A place that is
 not what the format says is printed as a problem with its position, and reading
@@ -100,6 +100,14 @@ func printItem(w io.Writer, item dump.Item, maxBytes int) (err error) {
 		_, err = fmt.Fprintf(w, "  %s=%s\n", i.Key, i.Value)
 	case dump.Commit:
 		err = printCommit(w, i)
+	case dump.JournalRecord:
+		err = printJournalRecord(w, i)
+	case dump.DamagedRange:
+		skipped := ""
+		if i.Skipped {
+			skipped = ", skipped"
+		}
+		_, err = fmt.Fprintf(w, "  offsets %d..%d: damaged, bytes %d to %d of segment %d%s\n", i.From, i.To-1, i.Start, i.End, i.Segment, skipped)
 	case dump.Problem:
 		_, err = fmt.Fprintf(w, "  PROBLEM%s: %s\n", problemPlace(i), i.Text)
 	}
@@ -125,6 +133,22 @@ func printProducer(w io.Writer, p dump.Producer) error {
 	}
 	_, err := fmt.Fprintf(w, "  %s\n", text)
 	return err
+}
+
+func printJournalRecord(w io.Writer, r dump.JournalRecord) error {
+	if _, err := fmt.Fprintf(w, "  at %d: record %d, %d bytes, needs records from %d on\n", r.Position, r.Sequence, r.Size, r.Tail); err != nil {
+		return err
+	}
+	for _, e := range r.Entries {
+		what := fmt.Sprintf("%d bytes for position %d", e.Bytes, e.Position)
+		if e.Bytes == 0 {
+			what = fmt.Sprintf("durable to position %d", e.Position)
+		}
+		if _, err := fmt.Fprintf(w, "    topic id %s, partition %d, segment %d: %s, next offset %d\n", e.TopicID, e.Partition, e.Segment, what, e.Next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printCommit(w io.Writer, c dump.Commit) error {
@@ -300,6 +324,10 @@ func printItemJSON(w io.Writer, item dump.Item, maxBytes int) error {
 		kind = "property"
 	case dump.Commit:
 		kind = "commit"
+	case dump.JournalRecord:
+		kind = "journal record"
+	case dump.DamagedRange:
+		kind = "damaged range"
 	case dump.Problem:
 		kind = "problem"
 	}

@@ -153,8 +153,10 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.offsetIndex(f, size, base)
 	case KindTimeIndex:
 		return d.timeIndex(f, size, base)
-	case KindOther, KindLock, KindBallast, KindJournal, KindQuarantine, KindBoot:
+	case KindOther, KindLock, KindBallast:
 		return nil
+	case KindJournal:
+		return d.journal(f, size)
 	}
 	content, err := readAll(f, size)
 	if err != nil {
@@ -173,6 +175,10 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.metaProperties(content)
 	case KindPartition:
 		return d.partitionMetadata(content)
+	case KindQuarantine:
+		return d.quarantine(content)
+	case KindBoot:
+		return d.boot(content)
 	case KindCleanShutdown:
 		return d.cleanShutdown(content)
 	default:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -479,4 +480,109 @@ func FuzzPath(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// The journal of a directory as a killed server leaves it is read record by
+// record; a record that is damaged in front of a whole one is a problem, one at the
+// very end is what a crash leaves, and a damaged copy of the header is one of two.
+func TestJournal(t *testing.T) {
+	e, err := engine.Open(t.TempDir(), engine.Options{Log: slog.New(slog.DiscardHandler), JournalBytes: 1 << 20, BallastBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	topic, err := e.CreateTopic(engine.TopicSpec{Name: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := topic.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(e.Path(), "rollway-journal")
+	records := func(content []byte) (found []JournalRecord, problems []Problem) {
+		t.Helper()
+		file := write(t, "rollway-journal", content)
+		if _, err := Path(file, Options{}, func(item Item) error {
+			switch i := item.(type) {
+			case JournalRecord:
+				found = append(found, i)
+			case Problem:
+				problems = append(problems, i)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found, problems
+	}
+	// The journal is made in the background; what comes before is synced itself.
+	var content []byte
+	var found []JournalRecord
+	for n := 0; len(found) < 3; n++ {
+		r := &engine.AppendRequest{Batches: batch(t, 0, -1, record.CodecNone, 2), Acks: engine.AcksAll}
+		if err := p.Produce(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if content, err = os.ReadFile(name); err == nil {
+			var problems []Problem
+			if found, problems = records(content); len(problems) > 0 {
+				t.Fatalf("problems %v", problems)
+			}
+		}
+	}
+	last := found[len(found)-1]
+	if e := last.Entries[len(last.Entries)-1]; e.TopicID != topic.ID().String() || e.Bytes == 0 || e.Next != p.Offsets().HighWatermark {
+		t.Errorf("last entry %+v, want the batch that ends at %d", e, p.Offsets().HighWatermark)
+	}
+	harmed := func(at int64) ([]JournalRecord, []Problem) {
+		changed := slices.Clone(content)
+		changed[at] ^= 1
+		return records(changed)
+	}
+	if got, problems := harmed(last.Position + 50); len(got) != len(found)-1 || len(problems) != 0 {
+		t.Errorf("the last record damaged: %d records, problems %v", len(got), problems)
+	}
+	first := found[0]
+	if got, problems := harmed(first.Position + 50); len(got) != 0 || len(problems) != 1 || problems[0].Position != first.Position {
+		t.Errorf("the first record damaged: %d records, problems %v", len(got), problems)
+	}
+	for _, at := range []int64{1, 4096 + 30} {
+		if got, problems := harmed(at); len(got) != len(found) || len(problems) != 1 {
+			t.Errorf("header damaged at %d: %d records, problems %v", at, len(got), problems)
+		}
+	}
+}
+
+// A quarantine is read range by range, and each way to damage it is a problem.
+func TestQuarantine(t *testing.T) {
+	build := func(ranges ...[6]uint64) []byte {
+		p := append([]byte("rollquar"), 0, 0, 0, 1)
+		p = binary.BigEndian.AppendUint32(p, uint32(len(ranges)))
+		for _, r := range ranges {
+			for _, field := range r {
+				p = binary.BigEndian.AppendUint64(p, field)
+			}
+		}
+		return binary.BigEndian.AppendUint64(p, xxhash.Sum64(p))
+	}
+	f := func(content []byte, wanted ...string) {
+		t.Helper()
+		want(t, lines(t, write(t, "rollway-quarantine", content), Options{}), wanted...)
+	}
+	a, b := [6]uint64{0, 5, 7, 100, 220, 0}, [6]uint64{40, 43, 44, 0, 0, 1}
+	f(build(), []string{}...)
+	f(build(a, b), "{Segment:0 From:5 To:7 Start:100 End:220 Skipped:false}", "{Segment:40 From:43 To:44 Start:0 End:0 Skipped:true}")
+	f(build(b, a), "{Segment:40...", "{Segment:0...", "problem 64: offset 5, want it behind the range before, which ends at 44")
+	f(build([6]uint64{9, 5, 7, 100, 220, 0}), "{...", "problem 16: offsets 5 to 7 at 100 to 220 of segment 9, want them to rise")
+	f(build([6]uint64{0, 5, 7, 100, 220, 2}), "{...", "problem 16: skipped is 2, want 0 or 1")
+	damaged := build(a)
+	damaged[60] ^= 1
+	f(damaged, "problem 64: checksum ...", "{...", "problem 16: skipped is...")
+	f(build(a)[:30], "problem 12: 1 ranges in 30 bytes, want 72 bytes")
+	f(nil, "problem 0: 0 bytes, want at least 24")
+	f([]byte("rollquar\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), "problem 8: version 2, want 1")
+
+	want(t, lines(t, write(t, "rollway-boot", []byte("abc\n")), Options{}), "{Key:boot Value:abc}")
+	want(t, lines(t, write(t, "rollway-boot", []byte("abc")), Options{}), `problem line 1: "abc", want an id and an end of line`)
 }

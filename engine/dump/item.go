@@ -31,11 +31,11 @@ const (
 	KindSnapshotList   Kind = "list of producer snapshots"
 	KindCleanShutdown  Kind = "clean shutdown marker"
 	KindLock           Kind = "lock"
-	KindBallast        Kind = "ballast"    // not read
-	KindJournal        Kind = "journal"    // not read
-	KindQuarantine     Kind = "quarantine" // not read
-	KindBoot           Kind = "boot"       // not read
-	KindOther          Kind = "other"      // not read
+	KindJournal        Kind = "journal"
+	KindQuarantine     Kind = "quarantine"
+	KindBoot           Kind = "boot id"
+	KindBallast        Kind = "ballast" // not read
+	KindOther          Kind = "other"   // not read
 )
 
 // Batch is one whole batch of a log. Its crc and counts are right.
@@ -132,6 +132,35 @@ const (
 	ChangeProducerIDs  ChangeKind = "producer ids"
 )
 
+// JournalRecord is one group commit in a journal.
+type JournalRecord struct {
+	Position int64          `json:"position"`
+	Sequence uint64         `json:"sequence"`
+	Tail     uint64         `json:"tail"` // sequence of the first record that was still needed
+	Size     int64          `json:"size"` // bytes
+	Entries  []JournalEntry `json:"entries"`
+}
+
+// JournalEntry is what a JournalRecord has of one partition.
+type JournalEntry struct {
+	TopicID   string        `json:"topic_id"`
+	Partition int32         `json:"partition"`
+	Segment   record.Offset `json:"segment"`  // base offset
+	Position  int64         `json:"position"` // in the segment
+	Next      record.Offset `json:"next"`     // the partition is durable up to this offset
+	Bytes     int64         `json:"bytes"`    // of batches; 0: a promise
+}
+
+// DamagedRange is damage that a quarantine knows.
+type DamagedRange struct {
+	Segment record.Offset `json:"segment"` // base offset
+	From    record.Offset `json:"from"`    // first offset that is lost
+	To      record.Offset `json:"to"`      // the offset behind the last
+	Start   int64         `json:"start"`   // position in the segment where it begins
+	End     int64         `json:"end"`     // where batches go on
+	Skipped bool          `json:"skipped"` // readers are let past it
+}
+
 // Problem is a place in the current file that is not what the format says.
 type Problem struct {
 	Position int64  `json:"position"`       // byte where it begins, -1: the file as a whole
@@ -152,4 +181,6 @@ func (EpochEntry) item()      {}
 func (Producer) item()        {}
 func (Property) item()        {}
 func (Commit) item()          {}
+func (JournalRecord) item()   {}
+func (DamagedRange) item()    {}
 func (Problem) item()         {}

@@ -57,6 +57,15 @@ func (d *dumper) partitionMetadata(content []byte) error {
 	return nil
 }
 
+// boot emits the id of the boot that a directory was last open in.
+func (d *dumper) boot(content []byte) error {
+	id, ended := strings.CutSuffix(string(content), "\n")
+	if !ended || id == "" || strings.ContainsAny(id, "\n\x00") {
+		return d.lineProblem(1, "%s, want an id and an end of line", quoted(string(content)))
+	}
+	return d.emit(Property{"boot", id})
+}
+
 // cleanShutdown emits what the marker holds; only its existence counts.
 func (d *dumper) cleanShutdown(content []byte) error {
 	return d.emit(Property{"content", quoted(string(content))})

@@ -70,6 +70,7 @@ type checker struct {
 	image       *image
 	points      map[string]record.Offset // recovery points by partition directory
 	starts      map[string]record.Offset // log start offsets, likewise
+	journal     *journal
 
 	segments, batches, bytes atomic.Int64
 	done, total              atomic.Int64 // bytes, for Progress

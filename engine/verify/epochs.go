@@ -16,6 +16,7 @@ type epochWalk struct {
 	known   bool              // the file was read without a problem, and has entries
 	damaged bool              // the file has a problem of its own
 	report  func(Finding) error
+	judge   func(Finding) Finding // of the segment that is read
 
 	// pending is a batch whose epoch differs; the next one tells whether that is
 	// the batch's fault or the file's.
@@ -48,7 +49,7 @@ func (w *epochWalk) batch(path string, position int64, offset record.Offset, epo
 			return nil
 		}
 		at.Text = order.Error()
-		return w.report(at)
+		return w.report(w.judge(at))
 	}
 	want := w.expected(offset)
 	if epoch == want {
@@ -70,7 +71,7 @@ func (w *epochWalk) batch(path string, position int64, offset record.Offset, epo
 		return err
 	}
 	at.Text = fmt.Sprintf("leader epoch %d, want %d as in %s", epoch, want, leaderEpochFile)
-	w.pending = &epochMismatch{at, epoch, want}
+	w.pending = &epochMismatch{w.judge(at), epoch, want}
 	return nil
 }
 

@@ -24,6 +24,11 @@ type partitionCheck struct {
 	// recovery points tell; hasPoint is false if they do not.
 	point    record.Offset
 	hasPoint bool
+	// durable is the same with what the journal tells, which is where the log was
+	// acknowledged to.
+	durable     record.Offset
+	quarantined bool                // there is a quarantine file
+	ranges      []dump.DamagedRange // what it holds
 
 	segments []segmentFile
 	indexes  map[string]bool // names of .index and .timeindex files
@@ -46,6 +51,7 @@ func (c *checker) checkPartition(ctx context.Context, dir string, report func(Fi
 		p.report = p.unlessDeleted(report)
 	}
 	p.point, p.hasPoint = c.points[dir]
+	p.durable = max(p.point, c.journal.durable(p.topic.id, dir))
 	entries, err := c.fs.ReadDir(dir)
 	if c.live && errors.Is(err, fs.ErrNotExist) {
 		return nil // its topic was deleted meanwhile
@@ -54,6 +60,9 @@ func (c *checker) checkPartition(ctx context.Context, dir string, report func(Fi
 		return p.report(whole(Problem, c.full(dir), "%v", err))
 	}
 	if err := p.list(entries); err != nil {
+		return err
+	}
+	if err := p.readQuarantine(); err != nil {
 		return err
 	}
 	for i, s := range p.segments {
@@ -100,7 +109,7 @@ func (p *partitionCheck) list(entries []fs.DirEntry) error {
 	for _, entry := range entries {
 		name := entry.Name()
 		base, suffix := segmentName(name)
-		known := name == leaderEpochFile || name == partitionMetadataFile
+		known := name == leaderEpochFile || name == partitionMetadataFile || name == quarantineFile
 		switch suffix {
 		case ".log", ".index", ".timeindex", ".txnindex", ".snapshot":
 			known = true
@@ -134,6 +143,7 @@ func (p *partitionCheck) list(entries []fs.DirEntry) error {
 			return err
 		}
 	}
+	p.quarantined = present[quarantineFile]
 	if err := p.identity(present[partitionMetadataFile]); err != nil {
 		return err
 	}
@@ -192,7 +202,7 @@ func (p *partitionCheck) ends() error {
 		start, end = p.segments[0].base, p.sequence.Next()
 		last = path.Join(p.dir, p.segments[len(p.segments)-1].name)
 	}
-	lost := p.hasPoint && end < p.point
+	lost := end < p.durable
 	if err := p.epochs.end(end, p.clean && !p.damaged && !lost); err != nil {
 		return err
 	}
@@ -207,12 +217,15 @@ func (p *partitionCheck) ends() error {
 		}
 	}
 	switch {
-	case p.damaged || p.points == nil:
+	case p.damaged || p.points == nil || p.inQuarantine(end, p.durable):
+	case lost && p.journal.hasNext(p.topic.id, p.dir, p.durable):
+		return p.report(Finding{Severity: Note, Path: p.full(last), Position: -1, Offset: end,
+			Text: "the log ends here; the journal has what follows up to offset " + offsetText(p.durable) + ", and the next start writes it"})
 	case !p.hasPoint && p.clean:
 		return p.report(whole(Problem, p.full(recoveryPointFile), "no entry for %s after a clean stop, want offset %d", p.dir, end))
 	case lost:
 		return p.report(Finding{Severity: Problem, Path: p.full(last), Position: -1, Offset: end,
-			Text: "the log ends here, but it was durable up to offset " + offsetText(p.point)})
+			Text: "the log ends here, but it was durable up to offset " + offsetText(p.durable)})
 	case p.hasPoint && end > p.point && p.clean:
 		return p.report(whole(Problem, p.full(recoveryPointFile), "%s was stopped cleanly at offset %d, but its log ends at %d", p.dir, p.point, end))
 	}

@@ -43,6 +43,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 		logStartFile:       func(present bool) (err error) { c.starts, err = c.offsets(logStartFile, present); return err },
 		lockFile:           c.lock,
 		snapshotListFile:   c.snapshotList,
+		journalFile:        c.readJournal,
 	}
 	present := map[string]bool{}
 	for _, entry := range entries {
@@ -64,7 +65,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 		}
 	}
 	// In this order: whether the stop was clean decides how the rest is judged.
-	for _, name := range []string{cleanShutdownFile, lockFile, metaPropertiesFile, metadataLogFile, recoveryPointFile, logStartFile, snapshotListFile} {
+	for _, name := range []string{cleanShutdownFile, lockFile, metaPropertiesFile, metadataLogFile, recoveryPointFile, logStartFile, snapshotListFile, journalFile} {
 		if err := checks[name](present[name]); err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 // that they are files: what is in them is made anew, or nothing.
 func isRootFile(name string) bool {
 	switch dump.KindOf(name) {
-	case dump.KindBallast, dump.KindJournal, dump.KindBoot:
+	case dump.KindBallast, dump.KindBoot:
 		return true
 	}
 	return false

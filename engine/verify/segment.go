@@ -35,6 +35,7 @@ type segmentCheck struct {
 func (p *partitionCheck) segment(s segmentFile, last bool) error {
 	p.checker.segments.Add(1)
 	c := &segmentCheck{partitionCheck: p, file: s, path: p.full(path.Join(p.dir, s.name)), last: last, indexable: -1}
+	p.epochs.judge = c.judged
 	if err := c.continues(); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (c *segmentCheck) continues() error {
 	follows, end := q.Continues(c.file.base), q.Next()
 	q.Restart(c.file.base)
 	c.damaged = false
-	if follows {
+	if follows || c.inQuarantine(end, c.file.base) {
 		return nil
 	}
 	return c.report(Finding{Severity: Problem, Path: c.path, Position: -1, Offset: c.file.base,
@@ -159,10 +160,8 @@ func (c *segmentCheck) batch(scan *dump.LogScan) error {
 	last := c.sequence.Next() - 1
 	if wrong == nil {
 		first = b.BaseOffset()
-	} else if err := c.report(Finding{Severity: Problem, Path: c.path, Position: scan.Position, Offset: first, Text: wrong.Error()}); err != nil {
-		return err
 	}
-	if err := c.epochs.batch(c.path, scan.Position, first, b.LeaderEpoch(), order); err != nil {
+	if err := c.beside(scan, first, wrong, order); err != nil {
 		return err
 	}
 	if scan.Position > c.topic.indexIntervalBytes() && c.indexable < 0 {
@@ -174,6 +173,21 @@ func (c *segmentCheck) batch(scan *dump.LogScan) error {
 	return c.times.batch(b.MaxTimestamp(), first, last, b.LastOffset())
 }
 
+// beside reports what is wrong with a whole batch beside those before it, unless
+// that is known.
+func (c *segmentCheck) beside(scan *dump.LogScan, first record.Offset, wrong, order error) error {
+	if c.isKnownDamage(c.file.base, scan.Position, scan.Position+scan.Len) {
+		return nil
+	}
+	if wrong != nil {
+		f := Finding{Severity: Problem, Path: c.path, Position: scan.Position, Offset: first, Text: wrong.Error()}
+		if err := c.report(c.judged(f)); err != nil {
+			return err
+		}
+	}
+	return c.epochs.batch(c.path, scan.Position, first, scan.Batch.LeaderEpoch(), order)
+}
+
 // damage takes a range without a whole batch.
 func (c *segmentCheck) damage(scan *dump.LogScan) error {
 	next := c.sequence.Next()
@@ -183,21 +197,33 @@ func (c *segmentCheck) damage(scan *dump.LogScan) error {
 	if err := c.offsets.damage(scan.Position + scan.Len); err != nil {
 		return err
 	}
+	if c.isKnownDamage(c.file.base, scan.Position, scan.Position+scan.Len) {
+		return nil
+	}
 	f := Finding{Severity: Problem, Path: c.path, Position: scan.Position, Offset: next}
 	switch {
 	case !scan.Last():
 		f.Text = fmt.Sprintf("%v; %d bytes skipped to the next whole batch", scan.Wrong, scan.Len)
 	case !c.last || c.clean:
 		f.Text = fmt.Sprintf("%v; no whole batch in the last %d bytes", scan.Wrong, scan.Len)
-	case c.hasPoint && next < c.point:
-		f.Text = fmt.Sprintf("%v; no whole batch in the last %d bytes, but everything below offset %d was durable, so this is no torn tail", scan.Wrong, scan.Len, c.point)
+	case next < c.durable:
+		f.Text = fmt.Sprintf("%v; no whole batch in the last %d bytes, but everything below offset %d was durable, so this is no torn tail", scan.Wrong, scan.Len, c.durable)
 	case c.live:
 		return nil // it is being written
 	default:
 		f.Severity = Note
 		f.Text = fmt.Sprintf("%v; no whole batch in the last %d bytes: a torn tail, which the next start cuts off", scan.Wrong, scan.Len)
 	}
-	return c.report(f)
+	return c.report(c.judged(f))
+}
+
+// judged makes a note of a problem that the next start mends from the journal.
+func (c *segmentCheck) judged(f Finding) Finding {
+	if f.Severity == Problem && !c.clean && c.journal.holds(c.topic.id, c.dir, c.file.base, f.Position) {
+		f.Severity = Note
+		f.Text += "; the journal has these bytes, and the next start writes them"
+	}
+	return f
 }
 
 // finish takes the end of the file and reports what was found in the indexes.

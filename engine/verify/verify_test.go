@@ -18,10 +18,13 @@ import (
 	"github.com/rollway/rollway/engine/record"
 )
 
-// openEngine opens dir with an engine that says nothing.
+// engineOptions are those of an engine that says nothing and has a small journal.
+var engineOptions = engine.Options{Log: slog.New(slog.DiscardHandler), JournalBytes: 1 << 20, BallastBytes: -1}
+
+// openEngine opens dir with an engine.
 func openEngine(t testing.TB, dir string) *engine.Engine {
 	t.Helper()
-	e, err := engine.Open(dir, engine.Options{Log: slog.New(slog.DiscardHandler)})
+	e, err := engine.Open(dir, engineOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +77,7 @@ func produce(t testing.TB, p *engine.Partition, batches, size int) {
 func createTopic(t testing.TB, e *engine.Engine, name string, interval string) *engine.Partition {
 	t.Helper()
 	made, err := e.CreateTopic(engine.TopicSpec{Name: name, Partitions: 2, Configs: map[string]string{
-		"segment.bytes": "1048576", "index.interval.bytes": interval, "flush.messages": "100000",
+		"segment.bytes": "1048576", "index.interval.bytes": interval, "flush.messages": "100000", "retention.ms": "-1",
 	}})
 	if err != nil {
 		t.Fatal(err)
