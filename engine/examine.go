@@ -82,6 +82,16 @@ func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
 		if err != nil {
 			return damage, err
 		}
+		if base >= 0 && base != expect.next {
+			// Or is it the length that is damaged, and leads over whole batches?
+			inner, at, err := c.filling(from, checkpoint{position: expect.position, next: base})
+			if err != nil {
+				return damage, err
+			}
+			if at >= 0 {
+				return found(inner, at), nil
+			}
+		}
 		if base >= 0 {
 			return found(base, expect.position), nil
 		}
@@ -116,6 +126,70 @@ func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
 	c.seek(c.size)
 	c.next = end
 	return damage, nil
+}
+
+// filling returns the first place behind from at which batch after batch leads
+// exactly to another, by position and by offset; -1 if there is none. What a record
+// holds does not, since its headers follow it.
+func (c *batchCheck) filling(from, to checkpoint) (base Offset, at Position, err error) {
+	budget := 64 * int64(to.position-from.position)
+	for at := from.position + 1; at+record.HeaderSize <= to.position && budget > 0; at++ {
+		c.seek(at)
+		window, err := c.fill(record.HeaderSize)
+		if err != nil {
+			return -1, -1, err
+		}
+		skip := nextMagic(window)
+		if skip < 0 {
+			at += Position(len(window) - record.HeaderSize)
+			continue
+		}
+		at += Position(skip)
+		first, end := Offset(-1), checkpoint{position: at, next: -1}
+		for end.position < to.position {
+			c.seek(end.position)
+			b, err := c.whole()
+			if err != nil {
+				return -1, -1, err
+			}
+			budget -= int64(max(len(b), record.HeaderSize))
+			if b == nil || end.next >= 0 && b.BaseOffset() != end.next {
+				break
+			}
+			if first < 0 {
+				first = b.BaseOffset()
+			}
+			end = checkpoint{position: end.position + Position(len(b)), next: b.NextOffset()}
+		}
+		if first > from.next && end.position == to.position && end.next == to.next {
+			return first, at, nil
+		}
+	}
+	return -1, -1, nil
+}
+
+// whole returns the batch at the position of the check if its bytes are right, else
+// nil. err is a failed read.
+func (c *batchCheck) whole() (record.Batch, error) {
+	if int64(c.size-c.position) < record.HeaderSize {
+		return nil, nil
+	}
+	head, err := c.fill(record.HeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	size, err := record.PeekSize(head)
+	if err != nil || size > int64(c.size-c.position) {
+		return nil, nil
+	}
+	p, err := c.fill(int(size))
+	if err != nil {
+		return nil, err
+	}
+	if b := record.Batch(p[:size]); b.Verify() == nil {
+		return b, nil
+	}
+	return nil, nil
 }
 
 // behindBad is where the header of the bad batch says that the next one stands;

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rollway/rollway/engine/record"
 )
 
 // A time index never stands without an offset index: Kafka's DumpLogSegments
@@ -161,6 +163,57 @@ func TestCheckAll(t *testing.T) {
 		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A damaged length that leads exactly to a later batch does not take those between
+// along: with batches of 128 bytes, one flipped bit does that.
+func TestDamagedLengthLeadsToLaterBatch(t *testing.T) {
+	value := ""
+	for len(batchOf(t, 0, value)) < 128 {
+		value += "x"
+	}
+	const count = 12
+	for _, bit := range []int{7, 8, 9} { // one, two and four batches further
+		for _, recovered := range []bool{true, false} {
+			e := openEngine(t, t.TempDir())
+			p := createTopic(t, e, "t")
+			var want []string
+			for i := range count {
+				want = append(want, value[:len(value)-2]+fmt.Sprintf("%02d", i))
+				produce(t, p, batchOf(t, 0, want[i]))
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, func(p []byte) []byte {
+				if len(p) != count*128 {
+					t.Fatalf("%d bytes", len(p))
+				}
+				p[3*128+8+3-bit/8] ^= 1 << (bit % 8)
+				return p
+			}, e.Path(), "t-0", firstLog)
+			e = openEngine(t, e.Path(), func(o *Options) { o.CheckAll = recovered })
+			p = partition(t, e, "t")
+			for off := range Offset(count) {
+				s, err := p.Fetch(FetchRequest{Offset: off, MaxBytes: 128})
+				if off == 3 {
+					s.Close() // its bytes, or an error
+					continue
+				}
+				if err != nil {
+					t.Fatalf("bit %d, recovered %v: offset %d: %v", bit, recovered, off, err)
+				}
+				got, err := s.ReadAll(nil)
+				s.Close()
+				if err != nil || len(got) != 128 || record.Batch(got).Verify() != nil || record.Batch(got).BaseOffset() != off {
+					t.Fatalf("bit %d, recovered %v: %d bytes at offset %d, %v", bit, recovered, len(got), off, err)
+				}
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
