@@ -102,10 +102,10 @@ func TestFaultsSyncFails(t *testing.T) {
 	}
 }
 
-// syncRunGoroutines is how many others may be about to sync when a sync fails:
-// the checkpoint that follows a start, or a half of the journal being flushed, and
-// the change of topics that syncRun makes.
-const syncRunGoroutines = 2
+// syncRunGoroutines is how many others may be about to sync when a sync fails,
+// each of which ends with its first one: of the commit, the change of topics or
+// the checkpoint, the journal being made and its two halves being flushed.
+const syncRunGoroutines = 4
 
 // syncRun produces to some partitions until the directory stops.
 type syncRun struct {

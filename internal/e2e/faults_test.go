@@ -476,7 +476,7 @@ func (k *syncFails) round(n int) {
 	if trace.failed == "" || ready && !trace.said {
 		k.t.Errorf("sync %d: failed in the trace: %q, said so: %t", n, trace.failed, trace.said)
 	}
-	if len(trace.unnoticed) > syncingThreads || slices.Contains(trace.unnoticed, trace.failed) {
+	if slices.Contains(trace.unnoticed, trace.failed) {
 		k.t.Errorf("after the sync of %s had failed, these were begun: %v", trace.failed, trace.unnoticed)
 	}
 	if len(trace.noticed) > 0 {
@@ -488,10 +488,6 @@ func (k *syncFails) round(n int) {
 	k.history.verifyAll(plain)
 	plain.kill()
 }
-
-// syncingThreads is how many others may be on their way into a sync when one
-// fails: of a checkpoint, of the journal's flusher and of the metadata.
-const syncingThreads = 3
 
 var (
 	syncBegun  = regexp.MustCompile(`^(\d+) +(?:fsync|fdatasync)\((\d+<[^>]*>)`)
