@@ -25,8 +25,9 @@ type committer struct {
 	timer   *time.Timer          // wakes for the earliest of delayed
 
 	// The committer goroutine's.
-	group *commitGroup
-	jobs  []syncJob
+	group     *commitGroup
+	jobs      []syncJob
+	writeback chan writebackJob
 }
 
 // commitGroup is what one round makes durable.
@@ -43,13 +44,21 @@ type commitMember struct {
 	direct    bool  // its files are synced
 }
 
+// writebackBytes is how much of a segment gathers before its pages begin to go to
+// the disk, so that the sync of a half of the journal finds little left to do and
+// does not hold up commits (sync_file_range(2); it is no durability by itself).
+const writebackBytes = 1 << 20
+
 // directBytes is how many bytes of one partition in one group are cheaper to
 // sync in their file than to write twice. docs/decisions/0009 has the
 // measurement.
 const directBytes = 256 << 10
 
 func newCommitter(e *Engine) *committer {
-	c := &committer{engine: e, wake: make(chan struct{}, 1), delayed: map[*Partition]int64{}}
+	c := &committer{
+		engine: e, wake: make(chan struct{}, 1), delayed: map[*Partition]int64{},
+		writeback: make(chan writebackJob, 16),
+	}
 	c.next, c.group = new(commitGroup), new(commitGroup)
 	c.next.record.reset()
 	c.group.record.reset()
@@ -147,6 +156,7 @@ func (c *committer) run(stop <-chan struct{}) {
 		case <-stop:
 			c.timer.Stop()
 			c.commit()
+			close(c.writeback)
 			return
 		}
 	}
@@ -202,6 +212,49 @@ func (c *committer) commit() {
 	c.engine.stats.Commits.Add(1)
 	for _, m := range g.members {
 		m.partition.committed(m.end)
+	}
+	c.beginWriteback(g)
+}
+
+// writebackJob is a piece of a segment, pinned, whose pages may begin to go to the
+// disk.
+type writebackJob struct {
+	segment  *Segment
+	from, to Position
+}
+
+// beginWriteback has the pages of segments that were journaled, and not synced,
+// sent to the disk in pieces. It waits for nothing: a piece that finds no room in
+// the queue goes with the next.
+func (c *committer) beginWriteback(g *commitGroup) {
+	for _, m := range g.members {
+		s := m.end.segment
+		if m.direct || s == nil || m.end.position-s.sentBack < writebackBytes || !s.pin() {
+			continue
+		}
+		select {
+		case c.writeback <- writebackJob{s, s.sentBack, m.end.position}:
+			s.sentBack = m.end.position
+		default:
+			s.Release()
+		}
+	}
+}
+
+// runWriteback begins the write-back of what the committer puts into the queue.
+// It makes nothing durable; its errors are final like those of a sync.
+func (c *committer) runWriteback() {
+	for job := range c.writeback {
+		if c.engine.failure() == nil {
+			file, err := job.segment.open(0)
+			if err == nil {
+				err = file.StartWriteback(int64(job.from), int64(job.to-job.from))
+			}
+			if err != nil {
+				c.engine.fail(syncFault(err))
+			}
+		}
+		job.segment.Release()
 	}
 }
 

@@ -189,6 +189,7 @@ func (e *Engine) open() (err error) {
 	if j := e.committer.journal; j != nil {
 		e.committing.Go(func() { e.flushHalf(&j.halves[1-j.current]) })
 	}
+	e.committing.Go(e.committer.runWriteback)
 	e.committing.Go(func() { e.committer.run(e.stopCommitter) })
 	e.background.Go(func() { e.recoverAll(points, clean) })
 	e.background.Go(e.runCheckpoints)

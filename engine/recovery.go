@@ -51,6 +51,7 @@ func (p *Partition) recover(f found) error {
 		}
 		return err
 	}
+	p.journaled.entries = nil // the journal need not be read for this partition again
 	if err := p.log.loadDamage(segments); err != nil {
 		return err
 	}

@@ -52,10 +52,11 @@ type Segment struct {
 	size            Position
 	next            Offset
 	sealed          atomic.Bool
-	listed          bool   // the segment is in the log's list of unsynced ones
-	newestLast      Offset // last offset of the batch that holds the highest timestamp
-	sinceIndexEntry int64  // bytes
-	firstTimestamp  int64  // highest timestamp of the first batch; segment.ms counts from it
+	sentBack        Position // the committer's: its pages below are on their way to the disk
+	listed          bool     // the segment is in the log's list of unsynced ones
+	newestLast      Offset   // last offset of the batch that holds the highest timestamp
+	sinceIndexEntry int64    // bytes
+	firstTimestamp  int64    // highest timestamp of the first batch; segment.ms counts from it
 	createdMs       int64
 
 	newestSure bool // newest was not just read from an index; under Engine.deletionMu
