@@ -40,7 +40,7 @@ type commitGroup struct {
 type commitMember struct {
 	partition *Partition
 	end       mark  // where it is durable after the round
-	staged    int64 // bytes of it in the record
+	appended  int64 // bytes that joined the group, in the record or not
 	direct    bool  // its files are synced
 }
 
@@ -99,9 +99,9 @@ func (c *committer) stage(p *Partition, s *Segment, position Position, base Offs
 	c.mu.Lock()
 	m := c.join(p)
 	m.end = end
+	m.appended += int64(bytes)
 	if !m.direct && c.fits(p, m, base, bytes) {
 		c.next.record.add(journalPromise{topic: p.id, partition: p.index, segment: s.base, position: position, next: end.offset}, bytes, batches)
-		m.staged += int64(bytes)
 		p.covered = end.offset
 	} else {
 		m.direct = true
@@ -112,9 +112,11 @@ func (c *committer) stage(p *Partition, s *Segment, position Position, base Offs
 
 // fits tells whether bytes of a partition may go into the record: there is a
 // journal, what lies before them is durable or in the record, and neither they
-// nor the record are so large that the file is better synced. Under c.mu.
+// nor the record are so large that the file is better synced. A partition that
+// had much in the last group is taken to have much in this one: what is staged
+// before that shows is written for nothing. Under c.mu.
 func (c *committer) fits(p *Partition, m *commitMember, base Offset, bytes int) bool {
-	return c.journal != nil && base == p.covered && m.staged+int64(bytes) <= directBytes &&
+	return c.journal != nil && base == p.covered && !p.heavy && m.appended <= directBytes &&
 		len(c.next.record.bytes)+journalEntrySize+bytes <= c.journal.recordLimit()
 }
 
@@ -179,7 +181,9 @@ func (c *committer) take() (*commitGroup, *journal) {
 	}
 	c.next, c.group = c.group, c.next
 	for i := range c.group.members {
-		c.group.members[i].partition.member = 0
+		m := &c.group.members[i]
+		m.partition.member = 0
+		m.partition.heavy = m.appended > directBytes
 	}
 	return c.group, c.journal
 }

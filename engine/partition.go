@@ -53,6 +53,7 @@ type Partition struct {
 	marksMu  sync.Mutex // serializes changes of marks
 	waiters  waiters
 	member   int    // index + 1 in the next commit group, 0 if it is not in it; under committer.mu
+	heavy    bool   // the last commit group had much of it; under committer.mu
 	covered  Offset // all below is durable or in the next commit group; under committer.mu
 	epochNow atomic.Int32
 	// checkpointed is the recovery point that stands on disk.
