@@ -45,7 +45,7 @@ func TestMutants(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	// run returns whether the tests have failed, and what they said.
-	run := func(m mutant.Mutant, tests string) (failed bool, said string) {
+	run := func(m mutant.Mutant, tests string, states int64) (failed bool, said string) {
 		t.Helper()
 		cmd := exec.Command(binary, "-test.run", tests, "-test.v", "-test.timeout", "30m")
 		cmd.Dir = filepath.Join(root, "engine")
@@ -66,7 +66,8 @@ func TestMutants(t *testing.T) {
 			checks = append(checks, check)
 		}
 	}
-	if failed, said := run("", strings.Join(checks, "|")); failed {
+	// `make faults` tries more of this.
+	if failed, said := run("", strings.Join(checks, "|"), states/10); failed {
 		t.Fatalf("the tests fail without a planted bug:\n%s", said)
 	}
 	caught := 0
@@ -75,7 +76,7 @@ func TestMutants(t *testing.T) {
 		if check == "" {
 			check = "TestCrashStates$"
 		}
-		failed, said := run(m, check)
+		failed, said := run(m, check, states)
 		if !failed {
 			t.Errorf("%s: not found by %s", m, check)
 			continue
