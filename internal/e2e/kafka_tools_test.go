@@ -99,7 +99,7 @@ func TestKafkaReadsFiles(t *testing.T) {
 	for i, codec := range codecs { // each round ends with a kill in the middle of it
 		produced := make(chan error, 1)
 		go func() {
-			_, err := s.try(&endlessLines{label: codec}, "produce", "killed", "--compression", codec, "--batch-bytes", "2KiB")
+			_, err := s.try(&endlessLines{label: codec}, "produce", "killed", "--compression", codec, "--batch-bytes", "2KiB", "--retry-for", "100ms")
 			produced <- err
 		}()
 		for from := s.latest("killed"); s.latest("killed") < from+3000; {
