@@ -342,3 +342,15 @@ func TestProducerAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, want 0", allocs)
 	}
 }
+
+// A topic that asks for another codec recompresses batches; they are recognized all the same.
+func TestProducerRecompressed(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	s := sequences{t, createTopic(t, e, "t", "compression.type", "lz4")}
+	s.good(0, sequenced(t, 7, 0, 0, 3))
+	s.again(0, 3, sequenced(t, 7, 0, 0, 3))
+	s.good(3, sequenced(t, 7, 0, 3, 1))
+	s.p = partition(t, recrash(t, e), "t")
+	s.again(0, 3, sequenced(t, 7, 0, 0, 3))
+	s.bad(ErrOutOfOrderSequence, sequenced(t, 7, 0, 5, 1))
+}
