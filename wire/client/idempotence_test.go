@@ -417,6 +417,41 @@ func TestNumbersEnd(t *testing.T) {
 	}, nothing)
 }
 
+// While nothing may be sent, one batch waits and the next grows to 16 times BatchBytes, but not beyond; it is sent when it has lingered.
+func TestNumbersGrowth(t *testing.T) {
+	const records, batchBytes = 60, 400
+	taken := make(chan struct{})
+	addr := listenEach(t, func(s *fake) {
+		s.begin(7, 0)
+		f, _, values := s.produce()
+		<-taken
+		sizes := []int{}
+		for next := 0; ; {
+			s.acknowledge(f.RequestID, int64(next), len(values))
+			if next += len(values); next == records {
+				break
+			}
+			var m wire.Produce
+			f, m, values = s.produce()
+			sizes = append(sizes, len(m.Batches))
+		}
+		if len(sizes) != 3 || sizes[0] > batchBytes || sizes[1] > 16*batchBytes || sizes[1] < 15*batchBytes || sizes[2] > 16*batchBytes {
+			s.fail("batches of %d bytes, want one of %d, and two that have grown", sizes, batchBytes)
+		}
+		s.end()
+	})
+	p, _ := idempotent(t, addr, ProducerOptions{BatchBytes: batchBytes, Linger: 50 * time.Millisecond})
+	for range records {
+		if err := p.Produce(t.Context(), Record{Value: make([]byte, 150)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(taken)
+	if err := p.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Where nothing is answered or nothing is sent again, batches have no number.
 func TestNoNumbers(t *testing.T) {
 	for _, options := range []ProducerOptions{{Acks: AcksNone}, {RetryFor: -1}, {DisableIdempotence: true}} {

@@ -30,6 +30,10 @@ type Record struct {
 // small ones there are.
 const batchOverheadBytes = 512
 
+// growth is how many times ProducerOptions.BatchBytes a batch may grow to that
+// would only wait: 1 MiB by default, the default of max.message.bytes.
+const growth = 16
+
 // Producer gathers records into batches and sends them, those of a partition
 // in the order in which Produce took them. Its methods may be called
 // concurrently. Close it before its Client.
@@ -73,6 +77,7 @@ type Producer struct {
 	topicBytes []byte
 	options    ProducerOptions
 	batchBytes int // options.BatchBytes within the limits of topic and server
+	grownBytes int // what a batch that waits may grow to; see producerPartition.full
 	maxBatch   int // longest batch that the connection takes
 	partitions []*producerPartition
 	room       budget
@@ -162,6 +167,7 @@ func newProducer(c *Client, d *wire.TopicDescription, options ProducerOptions) *
 		wake:       make(chan struct{}, 1),
 	}
 	p.batchBytes = min(options.BatchBytes, p.maxBatch, maxMessageBytes(d))
+	p.grownBytes = min(growth*options.BatchBytes, p.maxBatch, maxMessageBytes(d))
 	p.conn.Store(c)
 	p.gone = c.broken
 	p.batches.New = func() any { return new(producedBatch) }

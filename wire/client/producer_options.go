@@ -61,7 +61,8 @@ type ProducerOptions struct {
 	// 64 KiB: what a pipelined request costs by itself, some 6 us of the
 	// server's time, is then a tenth of what its bytes cost. The topic's
 	// max.message.bytes and the server's frame limit bound it; one record that
-	// is longer makes a batch alone.
+	// is longer makes a batch alone. Where an idempotent producer may not send
+	// yet, a batch grows to 16 times that.
 	BatchBytes int
 
 	// MaxInFlightBytes bounds the memory of records that were taken and whose

@@ -69,7 +69,7 @@ func (t *producerPartition) append(r *Record, size int) error {
 	if p.broken.Load() {
 		return p.fault()
 	}
-	if t.builder.Count() > 0 && t.builder.Size()+size > p.batchBytes {
+	if t.builder.Count() > 0 && t.full(t.builder.Size()+size-1) {
 		t.sealOpen()
 	}
 	timestamp := r.TimestampMs
@@ -85,12 +85,28 @@ func (t *producerPartition) append(r *Record, size int) error {
 		t.cost += batchOverheadBytes
 	}
 	// Whoever waits for room must not wait for this batch to linger.
-	if t.builder.Size() >= p.batchBytes || p.room.waiting.Load() > 0 {
+	if t.full(t.builder.Size()) || p.room.waiting.Load() > 0 {
 		t.sealOpen()
 	} else if t.builder.Count() == 1 {
 		p.linger(t, t.sealedNumber.Load()+1)
 	}
 	return nil
+}
+
+// full tells whether a batch of this size is to be sent. One that would only wait
+// behind another that waits goes on to grow: few large batches in the window of an
+// idempotent producer carry more than few small ones. It is sent with the next
+// record once the other is gone, or when it has lingered.
+// +checklocks:t.building
+func (t *producerPartition) full(size int) bool {
+	p := t.producer
+	if size < p.batchBytes || size >= p.grownBytes {
+		return size >= p.batchBytes
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.queue) - 1
+	return t.numbers == nil || last < 0 || t.queue[last].state != batchWaiting
 }
 
 // seal sends the open batch if it is of the given number, or whatever its
