@@ -13,20 +13,32 @@ import (
 // a segment in which somebody met damage.
 func (s *Segment) examine(limit mark, why error) error {
 	s.log.warn("segment is examined for damage", "path", s.name, "reason", why)
-	check, err := s.checkFrom(checkpoint{next: s.base}, limit.position)
+	found, err := s.findDamage(limit)
 	if err != nil {
 		return err
 	}
-	var found []DamagedRange
+	if len(found) == 0 {
+		return s.damage(-1, -1, fmt.Errorf("%w, although every batch is valid", why))
+	}
+	return s.log.addDamage(found)
+}
+
+// findDamage checks every batch of the segment below limit and returns what is
+// damaged. err is a failed read.
+func (s *Segment) findDamage(limit mark) (found []DamagedRange, err error) {
+	check, err := s.checkFrom(checkpoint{next: s.base}, limit.position)
+	if err != nil {
+		return nil, err
+	}
 	for {
 		b, err := check.batch()
 		if check.fault != nil {
-			return check.fault
+			return nil, check.fault
 		}
 		if err != nil {
 			r, err := check.resync(limit.offset)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			r.Segment = s.base
 			found = append(found, r)
@@ -39,10 +51,7 @@ func (s *Segment) examine(limit mark, why error) error {
 	if check.next < limit.offset {
 		found = append(found, DamagedRange{Segment: s.base, From: check.next, To: limit.offset, Start: limit.position, End: limit.position})
 	}
-	if len(found) == 0 {
-		return s.damage(-1, -1, fmt.Errorf("%w, although every batch is valid", why))
-	}
-	return s.log.addDamage(found)
+	return found, nil
 }
 
 // damageOf returns err if it says that the .log file is damaged.

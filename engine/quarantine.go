@@ -276,19 +276,61 @@ func (r DamagedRange) error(l *Log, off Offset) error {
 // recovery point is known from when somebody meets it. Do not change it.
 func (p *Partition) Damage() []DamagedRange { return p.log.damage.all() }
 
-// SkipDamage lets readers past damage: a fetch of an offset in it returns what
-// follows. It means the range that holds off, or all for off -1, returns the
-// ranges that were not skipped before, and is durable when it returns. The bytes
-// stay.
+// DamageAt returns the damaged range that holds off, or all that are known for
+// off -1. Where none is known at off its segment is examined, which reads all of
+// it: a reader may have met damage that nothing but the crc of its batch shows,
+// and the reader alone looks at that. Do not change what it returns.
 //
-// Errors: ErrOffsetOutOfRange if off is in no damaged range; those of Fetch;
-// ErrStorageFailed.
+// Errors: ErrOffsetOutOfRange if off is in no damaged range; those of Fetch.
+func (p *Partition) DamageAt(off Offset) ([]DamagedRange, error) {
+	if err := p.readable(); err != nil {
+		return nil, err
+	}
+	if off < 0 {
+		return p.Damage(), nil
+	}
+	for examined := false; ; examined = true {
+		if r, ok := p.log.damage.at(off); ok {
+			return []DamagedRange{r}, nil
+		}
+		if examined {
+			return nil, fmt.Errorf("%w: %s has no damage at %d", ErrOffsetOutOfRange, p, off)
+		}
+		if err := p.examineAt(off); err != nil {
+			return nil, p.reported(err)
+		}
+	}
+}
+
+// examineAt examines the segment that holds off.
+func (p *Partition) examineAt(off Offset) error {
+	marks := p.marks.Load()
+	if empty, err := p.bound(off, marks); empty || err != nil {
+		return err
+	}
+	segment, limit := p.segmentAt(&Cursor{offset: off}, marks)
+	if segment == nil || !segment.pin() {
+		return nil // it was deleted meanwhile, with its damage
+	}
+	defer segment.Release()
+	found, err := segment.findDamage(limit)
+	if err != nil {
+		return err
+	}
+	return p.log.addDamage(found)
+}
+
+// SkipDamage lets readers past damage: a fetch of an offset in it returns what
+// follows. It means the ranges of DamageAt, returns those that were not skipped
+// before, and is durable when it returns. The bytes stay.
+//
+// Errors: those of DamageAt; ErrStorageFailed.
 func (p *Partition) SkipDamage(off Offset) ([]DamagedRange, error) {
 	if err := p.usable(); err != nil {
 		return nil, err
 	}
-	if _, ok := p.log.damage.at(off); off >= 0 && !ok {
-		return nil, fmt.Errorf("%w: %s has no damage at %d", ErrOffsetOutOfRange, p, off)
+	if _, err := p.DamageAt(off); err != nil {
+		return nil, err
 	}
 	var skipped []DamagedRange
 	err := p.log.setDamage(func(ranges []DamagedRange) []DamagedRange {

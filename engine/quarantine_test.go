@@ -309,6 +309,54 @@ func TestDamageIsFoundByReaders(t *testing.T) {
 	}
 }
 
+// Damage that only a crc shows is below the recovery point nobody's but the
+// reader's: who asks for its offset has it looked for, and skips it.
+func TestDamageAt(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	p := createTopic(t, e, "t")
+	produceEach(t, p, padded(12)...)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, func(p []byte) []byte {
+		p[5*len(p)/12+80] ^= 1
+		return p
+	}, e.Path(), "t-0", firstLog)
+	e = openEngine(t, e.Path())
+	p = partition(t, e, "t")
+	if all, err := p.DamageAt(-1); err != nil || len(all) != 0 {
+		t.Errorf("known before anybody looked: %+v, %v", all, err)
+	}
+	for _, off := range []Offset{4, 6, 12} {
+		if r, err := p.DamageAt(off); !errors.Is(err, ErrOffsetOutOfRange) {
+			t.Errorf("damage at %d: %+v, %v", off, r, err)
+		}
+		if off == 4 && len(p.Damage()) != 1 {
+			t.Errorf("damage %+v after its segment was examined", p.Damage())
+		}
+	}
+	if r, err := p.DamageAt(13); !errors.Is(err, ErrOffsetOutOfRange) || len(r) != 0 {
+		t.Errorf("damage behind the end of the log: %+v, %v", r, err)
+	}
+	if r, err := p.DamageAt(5); err != nil || len(r) != 1 || r[0].From != 5 || r[0].To != 6 {
+		t.Errorf("damage %+v, %v, want offset 5", r, err)
+	}
+	damagedAt(t, p, 12, 5, 6)
+
+	os.Remove(filepath.Join(e.Path(), "t-0", quarantineFile))
+	p.log.damage.ranges.Store(nil)
+	if r, err := p.SkipDamage(5); err != nil || len(r) != 1 || r[0].From != 5 || !r[0].Skipped {
+		t.Errorf("skipped %+v, %v, want offset 5", r, err)
+	}
+	want := slices.Delete(padded(12), 5, 6)
+	if got := readable(t, p); !slices.Equal(got, want) {
+		t.Errorf("readable are %.200q, want %.200q", got, want)
+	}
+	if found, err := p.OffsetByTime(5); err != nil || found.Offset != 6 {
+		t.Errorf("by the time of what is damaged: %+v, %v, want offset 6", found, err)
+	}
+}
+
 // A record that holds whole batches as its value is not taken for the log's own.
 func TestResyncIsNotFooled(t *testing.T) {
 	e := openEngine(t, t.TempDir())
