@@ -197,6 +197,16 @@ func TestCheck(t *testing.T) {
 	f(&ProducerAssigned{0, 0}, good)
 	f(&ProducerAssigned{-1, 0}, bad)
 	f(&ProducerAssigned{0, -1}, bad)
+	f(&SkipDamage{topic, 0, 0, false}, good)
+	f(&SkipDamage{topic, 1<<31 - 1, 1<<63 - 1, true}, good)
+	f(&SkipDamage{topic, 0, AllDamage, true}, good)
+	f(&SkipDamage{nil, 0, 0, false}, name)
+	f(&SkipDamage{topic, -1, 0, false}, bad)
+	f(&SkipDamage{topic, 0, -2, false}, bad)
+	f(&DamageSkipped{}, good)
+	f(&DamageSkipped{[]DamagedRange{{0, 1, true}, {1, 1<<63 - 1, false}}}, good)
+	f(&DamageSkipped{[]DamagedRange{{-1, 1, false}}}, bad)
+	f(&DamageSkipped{[]DamagedRange{{0, 1, true}, {5, 5, false}}}, bad)
 	f(&OffsetFound{-1, -1, -1}, good)
 	f(&OffsetFound{5, 0, 0}, good)
 	f(&OffsetFound{-2, 0, 0}, bad)
@@ -215,6 +225,12 @@ func TestBoolean(t *testing.T) {
 	f.Payload[len(f.Payload)-1] = 2
 	_, err := ParseTopicDescription(f)
 	wantCode(t, "byte 2", err, CodeInvalidRequest)
+
+	dry := SkipDamage{Topic: []byte("t"), DryRun: true}
+	f = split(t, dry.AppendTo(nil, 1))
+	f.Payload[len(f.Payload)-1] = 2
+	_, err = ParseSkipDamage(f)
+	wantCode(t, "dry run 2", err, CodeInvalidRequest)
 }
 
 // A client of the next version is told which versions there are, whatever else its Hello holds; one that speaks both is welcome.

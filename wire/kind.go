@@ -20,6 +20,7 @@ const (
 	KindUnsubscribe   Kind = 0x0b
 	KindListOffsets   Kind = 0x0c
 	KindInitProducer  Kind = 0x0d
+	KindSkipDamage    Kind = 0x0f
 )
 
 // Kinds of frames that a server sends.
@@ -33,6 +34,7 @@ const (
 	KindData             Kind = 0x86
 	KindOffsetFound      Kind = 0x87
 	KindProducerAssigned Kind = 0x88
+	KindDamageSkipped    Kind = 0x8a
 )
 
 // kindNames has the names of all kinds of version 1.
@@ -50,6 +52,7 @@ var kindNames = map[Kind]string{
 	KindUnsubscribe:   "Unsubscribe",
 	KindListOffsets:   "ListOffsets",
 	KindInitProducer:  "InitProducer",
+	KindSkipDamage:    "SkipDamage",
 
 	KindError:            "Error",
 	KindWelcome:          "Welcome",
@@ -60,6 +63,7 @@ var kindNames = map[Kind]string{
 	KindData:             "Data",
 	KindOffsetFound:      "OffsetFound",
 	KindProducerAssigned: "ProducerAssigned",
+	KindDamageSkipped:    "DamageSkipped",
 }
 
 // String returns the name of the kind as docs/protocol.md has it.

@@ -175,6 +175,7 @@ func TestCountsAreNotBelieved(t *testing.T) {
 		f("TopicDescription.partitions", KindTopicDescription, append(slices.Clone(topic), topicID[:]...), count)
 		f("TopicDescription.configs", KindTopicDescription, appendU32(append(slices.Clone(topic), topicID[:]...), 0), count)
 		f("TopicList.topics", KindTopicList, nil, count)
+		f("DamageSkipped.ranges", KindDamageSkipped, nil, count)
 	}
 }
 

@@ -29,6 +29,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindUnsubscribe:   parserOf(ParseUnsubscribe),
 	KindListOffsets:   parserOf(ParseListOffsets),
 	KindInitProducer:  parserOf(ParseInitProducer),
+	KindSkipDamage:    parserOf(ParseSkipDamage),
 
 	KindError:            func(f Frame) (message, error) { return ParseError(f) },
 	KindWelcome:          parserOf(ParseWelcome),
@@ -39,6 +40,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindData:             parserOf(ParseData),
 	KindOffsetFound:      parserOf(ParseOffsetFound),
 	KindProducerAssigned: parserOf(ParseProducerAssigned),
+	KindDamageSkipped:    parserOf(ParseDamageSkipped),
 }
 
 // parserOf gives what a Parse function returns the methods of its pointer.
@@ -215,6 +217,16 @@ func samples() []sample {
 		}},
 		{name: "producer_assigned", id: 11, m: &ProducerAssigned{ProducerID: 4711, Epoch: 0}, fields: []golden.Field{
 			{Len: 8, Name: "producerID"}, {Len: 2, Name: "epoch"},
+		}},
+		{name: "skip_damage", id: 13, m: &SkipDamage{Topic: []byte("orders"), Partition: 1, Offset: 42}, fields: []golden.Field{
+			{Len: 8, Name: "topic"}, {Len: 4, Name: "partition"}, {Len: 8, Name: "offset"}, {Len: 1, Name: "dryRun"},
+		}},
+		{name: "skip_damage_dry_run", id: 14, m: &SkipDamage{Topic: []byte("orders"), Partition: 1, Offset: AllDamage, DryRun: true}, fields: []golden.Field{
+			{Len: 8, Name: "topic"}, {Len: 4, Name: "partition"}, {Len: 8, Name: "offset"}, {Len: 1, Name: "dryRun"},
+		}},
+		{name: "damage_skipped", id: 14, m: &DamageSkipped{Ranges: []DamagedRange{{From: 7, To: 9, Skipped: true}, {From: 42, To: 43}}}, fields: []golden.Field{
+			{Len: 4, Name: "ranges, count"}, {Len: 8, Name: "ranges[0].from"}, {Len: 8, Name: "ranges[0].to"}, {Len: 1, Name: "ranges[0].skipped"},
+			{Len: 8, Name: "ranges[1].from"}, {Len: 8, Name: "ranges[1].to"}, {Len: 1, Name: "ranges[1].skipped"},
 		}},
 		{name: "offset_found", id: 10, m: &OffsetFound{Offset: 42, TimestampMs: 1_700_000_000_000, LeaderEpoch: 3}, fields: []golden.Field{
 			{Len: 8, Name: "offset"}, {Len: 8, Name: "timestamp"}, {Len: 4, Name: "leaderEpoch"},

@@ -98,6 +98,7 @@ func TestRecovering(t *testing.T) {
 	check(3, &wire.Subscribe{Topic: []byte("t"), MaxBytes: 1})
 	check(4, &wire.ListOffsets{Topic: []byte("t"), Query: wire.QueryLatest})
 	check(5, &wire.ListOffsets{Topic: []byte("t"), Query: wire.QueryMaxTimestamp})
+	check(8, &wire.SkipDamage{Topic: []byte("t"), Offset: wire.AllDamage, DryRun: true})
 	m.ask(6, &wire.DescribeTopic{Topic: "t"})
 	want := wire.Partition{LeaderEpoch: -1, State: wire.StateRecovering, LogStart: -1, HighWatermark: -1, LogEnd: -1}
 	if d := must(wire.ParseTopicDescription(m.answer(6, wire.KindTopicDescription)))(t); d.Partitions[0] != want {
@@ -145,6 +146,10 @@ func TestStorageFailure(t *testing.T) {
 	failed(m, 3)
 	m.ask(4, &wire.CreateTopic{Topic: "u", Partitions: 1})
 	failed(m, 4)
+	m.ask(7, &wire.SkipDamage{Topic: []byte("t"), Offset: wire.AllDamage})
+	failed(m, 7)
+	m.ask(8, &wire.SkipDamage{Topic: []byte("t"), Offset: wire.AllDamage, DryRun: true})
+	m.skipped(8)
 	m.ask(5, &wire.Fetch{Topic: []byte("t"), MinBytes: 1, MaxBytes: 1000, MaxWaitMs: 60_000})
 	if d := m.data(5); !bytes.Equal(d.Batches, log) {
 		t.Errorf("%d bytes, want the %d that were visible", len(d.Batches), len(log))

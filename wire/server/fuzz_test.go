@@ -34,6 +34,8 @@ func seeds(t testing.TB) [][]byte {
 		&wire.Unsubscribe{},
 		&wire.ListOffsets{Topic: topic, Query: wire.QueryTimestamp, TimestampMs: 1001},
 		&wire.ListOffsets{Topic: topic, Query: wire.QueryLatest},
+		&wire.SkipDamage{Topic: topic, Offset: wire.AllDamage},
+		&wire.SkipDamage{Topic: topic, Offset: 1, DryRun: true},
 	} {
 		all = append(all, m.AppendTo(nil, uint32(i+1)))
 	}

@@ -124,6 +124,8 @@ func (s *session) dispatch(f wire.Frame, out *netloop.Out) error {
 		return s.listOffsets(f, out)
 	case wire.KindInitProducer:
 		return s.initProducer(f, out)
+	case wire.KindSkipDamage:
+		return s.skipDamage(f, out)
 	case wire.KindCreateTopic:
 		return s.createTopic(f, out)
 	case wire.KindDescribeTopic:
