@@ -26,8 +26,9 @@ type Batches struct {
 	LeaderEpoch int32
 
 	// Skipped is how many offsets no batch has had since the offset asked for,
-	// or since the batches returned before. Offsets that compaction or a repair
-	// has removed are counted here; on any other log it is 0.
+	// or since the batches returned before. Offsets that compaction has removed,
+	// or that are lost to damage that an operator lets readers past, are counted
+	// here; on any other log it is 0.
 	Skipped int64
 
 	topic      string

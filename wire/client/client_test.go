@@ -105,6 +105,8 @@ func TestTopicCalls(t *testing.T) {
 	found := wire.OffsetFound{Offset: 42, TimestampMs: 9, LeaderEpoch: 2}
 	create := wire.CreateTopic{Topic: "orders", Partitions: 3, Configs: []wire.Config{{Key: "a", Value: "b"}}}
 	alter := wire.AlterTopic{Topic: "orders", Reset: []string{"a"}, Partitions: 4}
+	skip := wire.SkipDamage{Topic: []byte("orders"), Partition: 1, Offset: 42, DryRun: true}
+	damage := wire.DamageSkipped{Ranges: []wire.DamagedRange{{From: 40, To: 43}}}
 	c := serve(t, func(s *fake) {
 		fr := s.expect(wire.KindCreateTopic)
 		if m, err := wire.ParseCreateTopic(fr); err != nil || !reflect.DeepEqual(m, create) {
@@ -119,6 +121,12 @@ func TestTopicCalls(t *testing.T) {
 		}
 		s.send(&wire.Done{}, fr.RequestID)
 		s.send(&found, s.expect(wire.KindListOffsets).RequestID)
+		fr = s.expect(wire.KindSkipDamage)
+		if m, err := wire.ParseSkipDamage(fr); err != nil || !reflect.DeepEqual(m, skip) {
+			s.fail("%+v %v", m, err)
+		}
+		s.send(&damage, fr.RequestID)
+		s.send(wire.Errorf(wire.CodeOffsetOutOfRange, "orders-1 has no damage at 42"), s.expect(wire.KindSkipDamage).RequestID)
 		s.send(wire.Errorf(wire.CodeUnknownTopic, "no topic orders"), s.expect(wire.KindDeleteTopic).RequestID)
 		s.send(&wire.Done{}, s.expect(wire.KindDeleteTopic).RequestID)
 		s.end()
@@ -139,7 +147,13 @@ func TestTopicCalls(t *testing.T) {
 	if o, err := c.ListOffsets(ctx, "orders", 1, wire.QueryTimestamp, 8); err != nil || o != found {
 		t.Errorf("%+v %v", o, err)
 	}
-	err := c.DeleteTopic(ctx, "orders")
+	if d, err := c.SkipDamage(ctx, skip); err != nil || !reflect.DeepEqual(d, damage.Ranges) {
+		t.Errorf("%+v %v", d, err)
+	}
+	_, err := c.SkipDamage(ctx, skip)
+	wantCode(t, err, wire.CodeOffsetOutOfRange)
+	wantError(t, err, "skip damage of orders-1: offset out of range: orders-1 has no damage at 42")
+	err = c.DeleteTopic(ctx, "orders")
 	wantCode(t, err, wire.CodeUnknownTopic)
 	wantError(t, err, "delete topic orders: unknown topic: no topic orders")
 	if err := c.DeleteTopic(ctx, "orders"); err != nil {
@@ -149,6 +163,8 @@ func TestTopicCalls(t *testing.T) {
 	// What cannot be is refused before it is sent.
 	wantCode(t, c.DeleteTopic(ctx, ""), wire.CodeInvalidTopicName)
 	_, err = c.ListOffsets(ctx, "orders", -1, wire.QueryLatest, 0)
+	wantCode(t, err, wire.CodeInvalidRequest)
+	_, err = c.SkipDamage(ctx, wire.SkipDamage{Topic: []byte("orders"), Offset: -2})
 	wantCode(t, err, wire.CodeInvalidRequest)
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -417,6 +418,54 @@ func TestSubscriptionEnds(t *testing.T) {
 		}
 	})
 	f(func(s *fake, _ uint32) {}, func(_ *Client, err error) { wantError(t, err, "closed by the server") })
+}
+
+// Damage ends a subscription with what the server says of it, behind all that lies before; one that begins inside, and one
+// that passes it, take the gap in the offsets and count it.
+func TestSubscriptionDamage(t *testing.T) {
+	before, behind := batch(t, record.CodecNone, 0, "a", "b"), batch(t, record.CodecNone, 6, "c")
+	c := serve(t, func(s *fake) {
+		id, m := s.subscribed()
+		s.data(id, m.Partition, before)
+		s.send(wire.Errorf(wire.CodeCorruptBatch, "offsets 2 to 5 are damaged"), id)
+		id, m = s.subscribed()
+		s.data(id, m.Partition, append(before[:len(before):len(before)], behind...))
+		s.unsubscribed(id)
+		id, m = s.subscribed()
+		if m.Offset != 3 {
+			s.fail("offset %d, want 3", m.Offset)
+		}
+		s.data(id, m.Partition, behind)
+		s.end()
+	})
+	sub := subscribe(t, c, 0, 0, SubscribeOptions{})
+	collect(t, sub, 2)
+	_, err := sub.Next(t.Context())
+	wantCode(t, err, wire.CodeCorruptBatch)
+	wantError(t, err, "subscription of t-0 at 2: corrupt batch: offsets 2 to 5 are damaged")
+
+	take := func(sub *Subscription, want ...string) {
+		t.Helper()
+		var got []string
+		skipped := int64(0)
+		for len(got) < len(want) {
+			b, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, values(t, &b)...)
+			skipped += b.Skipped
+			if next := int64(b.Next()); len(got) == len(want) && next != 7 {
+				t.Errorf("next %d, want 7", next)
+			}
+		}
+		if !slices.Equal(got, want) || skipped != int64(6-max(2, sub.from)) {
+			t.Errorf("%v, skipped %d; want %v", got, skipped, want)
+		}
+		sub.Close()
+	}
+	take(subscribe(t, c, 0, 0, SubscribeOptions{}), "0:a", "1:b", "6:c")
+	take(subscribe(t, c, 0, 3, SubscribeOptions{}), "6:c")
 }
 
 // A Subscribe that is refused returns the Error, and the connection goes on.

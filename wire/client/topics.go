@@ -72,3 +72,14 @@ func (c *Client) InitProducer(ctx context.Context, m wire.InitProducer) (wire.Pr
 	}
 	return assigned, nil
 }
+
+// SkipDamage lets readers past the damage that m names, or with DryRun only tells
+// what that is, and returns it in the order of its offsets. It returns once
+// readers are let past it for good; asking again does no harm.
+func (c *Client) SkipDamage(ctx context.Context, m wire.SkipDamage) ([]wire.DamagedRange, error) {
+	skipped, err := roundTrip(ctx, c, &m, wire.KindDamageSkipped, wire.ParseDamageSkipped)
+	if err != nil {
+		return nil, fmt.Errorf("skip damage of %s-%d: %w", m.Topic, m.Partition, err)
+	}
+	return skipped.Ranges, nil
+}
