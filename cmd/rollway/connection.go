@@ -105,10 +105,16 @@ func explain(err error, timeout time.Duration) error {
 
 // explainTopic is explain for a command about one topic.
 func explainTopic(err error, topic string, timeout time.Duration) error {
+	return explain(unknownTopic(err, topic), timeout)
+}
+
+// unknownTopic is the part of explainTopic that concerns the topic: for what
+// with returned, which is explained as far as it goes.
+func unknownTopic(err error, topic string) error {
 	if wire.CodeOf(err) == wire.CodeUnknownTopic {
 		return fmt.Errorf("there is no topic %q; create it with: rollway topic create %s", topic, topic)
 	}
-	return explain(err, timeout)
+	return err
 }
 
 // completeTopics is the shell completion of an argument that is a topic: the

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/wire/client"
 )
 
@@ -22,6 +24,10 @@ appended, partitions as they come, until a signal or --max ends it.
 
 --from is earliest, latest, an offset, or @TIME (RFC 3339 or milliseconds since
 1970): the first record that is not older.
+
+Records whose bytes are damaged on the server's disk end it with an error that
+names them. What lies behind can be read with --from and a later offset, or by
+everybody once an operator gives them up: rollway partition skip.
 
 ` + formatHelp
 
@@ -186,21 +192,33 @@ func (c *consumer) read(ctx context.Context, s span) error {
 		return c.client.Subscribe(ctx, c.topic, s.partition, s.begin, client.SubscribeOptions{})
 	})
 	if err != nil {
-		return err
+		return explainDamage(err, c.topic, s.partition, s.begin)
 	}
 	defer subscription.Close()
-	for {
-		batches, err := c.next(ctx, subscription)
-		if err != nil {
-			return err
+	for at := s.begin; s.end < 0 || at < s.end; {
+		batches, err := c.next(ctx, subscription, s, at)
+		switch {
+		case err == errNothingLeft:
+			return nil
+		case err != nil:
+			return explainDamage(err, c.topic, s.partition, at)
 		}
 		if err := c.printer.print(&batches, s.partition, s.end); err != nil {
 			return err
 		}
-		if s.end >= 0 && int64(batches.Next()) >= s.end {
-			return nil
-		}
+		at = int64(batches.Next())
 	}
+	return nil
+}
+
+// explainDamage adds to what a reader met at an offset of a partition what can
+// be done about it, if that is damage.
+func explainDamage(err error, topic string, partition int32, at int64) error {
+	var corrupt *client.CorruptError
+	if wire.CodeOf(err) != wire.CodeCorruptBatch && !errors.As(err, &corrupt) {
+		return err
+	}
+	return fmt.Errorf("%w; see what is lost with: rollway partition skip %s --partition %d --offset %d --dry-run", err, topic, partition, at)
 }
 
 // expired is a context that has ended: Next does not wait with it.
@@ -210,17 +228,52 @@ var expired = func() context.Context {
 	return ctx
 }()
 
-// next returns what has arrived, and shows what was printed before it waits.
-func (c *consumer) next(ctx context.Context, s *client.Subscription) (client.Batches, error) {
-	batches, err := s.Next(expired)
+// next returns what has arrived, and shows what was printed before it waits. at
+// is the next offset of the span.
+func (c *consumer) next(ctx context.Context, subscription *client.Subscription, s span, at int64) (client.Batches, error) {
+	batches, err := subscription.Next(expired)
 	if !errors.Is(err, context.Canceled) {
 		return batches, err
 	}
 	if err := c.printer.flush(); err != nil {
 		return batches, err
 	}
-	return s.Next(ctx)
+	if s.end < 0 {
+		return subscription.Next(ctx)
+	}
+	return c.await(ctx, subscription, s, at)
 }
+
+// silence is how long nothing comes of a span with an end before await asks
+// whether something will: long beside what a server needs to send, short beside
+// a person's patience.
+const silence = 250 * time.Millisecond
+
+// await waits for batches of a span with an end. It returns
+// errNothingLeft when there are none: where damage that readers are let past reaches to
+// the end of the log, no batch will ever be sent from there.
+func (c *consumer) await(ctx context.Context, subscription *client.Subscription, s span, at int64) (client.Batches, error) {
+	for {
+		quiet, cancel := context.WithTimeout(ctx, silence)
+		batches, err := subscription.Next(quiet)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return batches, err
+		}
+		left, err := c.client.Fetch(ctx, client.FetchRequest{Topic: c.topic, Partition: s.partition, Offset: at, MaxBytes: 1})
+		if err != nil {
+			return batches, err
+		}
+		none := len(left.Bytes()) == 0 && left.Offsets.HighWatermark >= s.end
+		left.Release()
+		if none {
+			return batches, errNothingLeft
+		}
+	}
+}
+
+// errNothingLeft ends the reading of a span whose last offsets have no records.
+var errNothingLeft = errors.New("no records up to the end")
 
 // errEnough ends the reading after --max records.
 var errEnough = errors.New("enough records")

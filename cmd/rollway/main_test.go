@@ -202,6 +202,7 @@ func TestCompletion(t *testing.T) {
 	}
 	f("clicks orders :4", "consume", "")
 	f("clicks orders :4", "topic", "describe", "")
+	f("clicks orders :4", "partition", "skip", "")
 	f(":0", "produce", "orders", "")
 	f("auto sendfile splice copy :4", "serve", "--fetch-path", "") // shells filter
 	f("none gzip snappy lz4 zstd :4", "produce", "--compression", "")

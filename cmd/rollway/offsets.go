@@ -54,7 +54,7 @@ func (p *program) newOffsets() *cobra.Command {
 				}
 				return p.printOffsets(rows, ms >= 0, json)
 			})
-			return explainTopic(err, args[0], c.timeout)
+			return unknownTopic(err, args[0])
 		},
 	}
 	c.addFlags(cmd)

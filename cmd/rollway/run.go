@@ -70,6 +70,7 @@ func (p *program) newRoot() *cobra.Command {
 	root.AddCommand(
 		p.newServe(),
 		p.newTopic(),
+		p.newPartition(),
 		p.newProduce(),
 		p.newConsume(),
 		p.newOffsets(),

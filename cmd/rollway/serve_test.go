@@ -151,6 +151,7 @@ func TestBadInput(t *testing.T) {
 	f("serve", "--dta", "x")
 	f("serve", "-x")
 	f("serve", "now")
+	f("partition", "skp")
 	f("topic", "create")
 	f("topic", "create", "a", "b")
 	f("consume", "lines", "--max", "many")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -139,12 +140,19 @@ func (p *program) printTopics(topics []wire.TopicEntry, json bool) error {
 	return t.write(p.stdout)
 }
 
+const topicDescribeHelp = `Describe a topic: its partitions, and the configs that have another value than
+their default.
+
+Damage that the server knows of is listed where there is any: offsets whose records
+are lost, with what readers get there. See rollway partition skip.`
+
 func (p *program) newTopicDescribe() *cobra.Command {
 	var c connection
 	var json, all bool
 	cmd := &cobra.Command{
 		Use:               "describe NAME",
 		Short:             "Describe a topic: its partitions and configs",
+		Long:              topicDescribeHelp,
 		Args:              arguments("NAME"),
 		ValidArgsFunction: c.completeTopics,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -153,9 +161,13 @@ func (p *program) newTopicDescribe() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return p.printTopic(d, all, json)
+				damage, err := listDamage(ctx, cl, d)
+				if err != nil {
+					return err
+				}
+				return p.printTopic(d, damage, all, json)
 			})
-			return explainTopic(err, args[0], c.timeout)
+			return unknownTopic(err, args[0])
 		},
 	}
 	c.addFlags(cmd)
@@ -179,6 +191,15 @@ type partitionJSON struct {
 	LogStart      int64  `json:"log_start"`
 	HighWatermark int64  `json:"high_watermark"`
 	LogEnd        int64  `json:"log_end"`
+
+	Damage []damageJSON `json:"damage,omitempty"`
+}
+
+// damageJSON is a range of offsets that are lost; To is the first behind it.
+type damageJSON struct {
+	From    int64 `json:"from"`
+	To      int64 `json:"to"`
+	Skipped bool  `json:"skipped"`
 }
 
 type configJSON struct {
@@ -189,12 +210,30 @@ type configJSON struct {
 	Documentation string `json:"documentation,omitempty"`
 }
 
-func (p *program) printTopic(d wire.TopicDescription, all, json bool) error {
+// listDamage asks for the damage that is known of each partition, by its index.
+func listDamage(ctx context.Context, cl *client.Client, d wire.TopicDescription) (map[int32][]wire.DamagedRange, error) {
+	damage := map[int32][]wire.DamagedRange{}
+	for _, part := range d.Partitions {
+		if part.LogEnd < 0 {
+			continue // what is not known of it includes its damage
+		}
+		ranges, err := cl.SkipDamage(ctx, wire.SkipDamage{Topic: []byte(d.Topic), Partition: part.Index, Offset: wire.AllDamage, DryRun: true})
+		if err != nil {
+			return nil, err
+		}
+		if len(ranges) > 0 {
+			damage[part.Index] = ranges
+		}
+	}
+	return damage, nil
+}
+
+func (p *program) printTopic(d wire.TopicDescription, damage map[int32][]wire.DamagedRange, all, json bool) error {
 	if !all {
 		d.Configs = slices.DeleteFunc(d.Configs, func(c wire.ConfigDescription) bool { return c.Source == wire.SourceDefault })
 	}
 	if json {
-		return writeJSON(p.stdout, topicDescription(d, all))
+		return writeJSON(p.stdout, topicDescription(d, damage, all))
 	}
 	if _, err := fmt.Fprintf(p.stdout, "topic %s, id %s\n\n", d.Topic, engine.TopicID(d.TopicID)); err != nil {
 		return err
@@ -203,10 +242,30 @@ func (p *program) printTopic(d wire.TopicDescription, all, json bool) error {
 	for _, part := range d.Partitions {
 		t.add(number(part.Index), part.State.String(), number(part.LeaderEpoch), number(part.LogStart), number(part.HighWatermark), number(part.LogEnd))
 	}
-	if err := t.write(p.stdout); err != nil || len(d.Configs) == 0 {
+	if err := errors.Join(t.write(p.stdout), p.printDamage(damage)); err != nil || len(d.Configs) == 0 {
 		return err
 	}
 	return p.printConfigs(d.Configs, all)
+}
+
+func (p *program) printDamage(damage map[int32][]wire.DamagedRange) error {
+	if len(damage) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(p.stdout); err != nil {
+		return err
+	}
+	t := newTable(">DAMAGED PARTITION", ">LOST FROM", ">GOES ON AT", "READERS")
+	for _, partition := range slices.Sorted(maps.Keys(damage)) {
+		for _, r := range damage[partition] {
+			readers := "get an error"
+			if r.Skipped {
+				readers = "are let past"
+			}
+			t.add(number(partition), number(r.From), number(r.To), readers)
+		}
+	}
+	return t.write(p.stdout)
 }
 
 func (p *program) printConfigs(configs []wire.ConfigDescription, all bool) error {
@@ -249,10 +308,14 @@ func wrap(text string, width int, indent string) string {
 	return b.String()
 }
 
-func topicDescription(d wire.TopicDescription, all bool) topicDescriptionJSON {
+func topicDescription(d wire.TopicDescription, damage map[int32][]wire.DamagedRange, all bool) topicDescriptionJSON {
 	out := topicDescriptionJSON{Name: d.Topic, ID: engine.TopicID(d.TopicID).String(), Partitions: []partitionJSON{}, Configs: []configJSON{}}
 	for _, part := range d.Partitions {
-		out.Partitions = append(out.Partitions, partitionJSON{part.Index, part.State.String(), part.LeaderEpoch, part.LogStart, part.HighWatermark, part.LogEnd})
+		partition := partitionJSON{part.Index, part.State.String(), part.LeaderEpoch, part.LogStart, part.HighWatermark, part.LogEnd, nil}
+		for _, r := range damage[part.Index] {
+			partition.Damage = append(partition.Damage, damageJSON{r.From, r.To, r.Skipped})
+		}
+		out.Partitions = append(out.Partitions, partition)
 	}
 	for _, c := range d.Configs {
 		config := configJSON{Key: c.Key, Value: c.Value, Source: c.Source.String(), InForce: c.InForce}
@@ -290,7 +353,7 @@ func (p *program) newTopicAlter() *cobra.Command {
 				_, err := fmt.Fprintf(p.stdout, "altered topic %s\n", m.Topic)
 				return err
 			})
-			return explainTopic(err, args[0], c.timeout)
+			return unknownTopic(err, args[0])
 		},
 	}
 	c.addFlags(cmd)
@@ -338,7 +401,7 @@ func (p *program) newTopicDelete() *cobra.Command {
 				_, err := fmt.Fprintf(p.stdout, "deleted topic %s\n", args[0])
 				return err
 			})
-			return explainTopic(err, args[0], c.timeout)
+			return unknownTopic(err, args[0])
 		},
 	}
 	c.addFlags(cmd)
