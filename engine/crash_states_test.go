@@ -362,6 +362,9 @@ func abandon(e *Engine) {
 
 // crash has the process die, or the power be cut, and goes on with what is left.
 func (r *crashRun) crash(keep vfs.Keep) error {
+	if keep == vfs.KeepAll && r.lost {
+		keep = vfs.KeepSynced // what is lost can still be read when only the process dies
+	}
 	r.fs.hook(nil)
 	left := r.mem.CrashClone(r.random.Uint64(), keep)
 	r.stop()
