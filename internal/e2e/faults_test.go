@@ -352,9 +352,13 @@ type killAtCall struct {
 func (k *killAtCall) round() {
 	k.t.Helper()
 	if k.most < 3 || k.random.IntN(2) == 0 {
-		s := startServer(k.t, k.data, "--checkpoint-interval", "100ms")
+		s := startServer(k.t, k.data)
 		load := k.history.start(s.addr, k.random)
-		k.pause(200 * time.Millisecond)
+		if k.most < 3 { // until segments were rolled above the recovery point, whose indexes are made anew
+			k.history.awaitAcked(k.history.acked.Load() + 2000)
+		} else {
+			k.pause(200 * time.Millisecond)
+		}
 		s.kill()
 		load.wait()
 	}
