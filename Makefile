@@ -70,7 +70,7 @@ fuzz: ## run every fuzz target for FUZZTIME each
 	done
 
 crash: ## kill the server KILLS times and look for lost records; SEED replays a run
-	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 30m
+	ROLLWAY_CRASH_KILLS=$(KILLS) ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run Crash -v -count=1 -timeout 60m
 
 faults: needs ## open the engine on BUDGET images of crashes, harm server, files and disk in proportion, look for lost records; SEED replays a run
 	ROLLWAY_CRASH_STATES=$(BUDGET) ROLLWAY_FAULT_ROUNDS=$$(($(BUDGET) / 1000)) ROLLWAY_FAULT_FLIPS=$$(($(BUDGET) / 10)) \
