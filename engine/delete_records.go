@@ -30,8 +30,8 @@ func (p *Partition) DeleteRecords(before Offset) (Offset, error) {
 		before = marks.highWatermark.offset
 	}
 	if before < 0 || before > marks.highWatermark.offset {
-		return -1, fmt.Errorf("%w: delete records of %s below %d, want at most the high watermark %d, or %d for that",
-			ErrOffsetOutOfRange, p, before, marks.highWatermark.offset, ToHighWatermark)
+		return -1, fmt.Errorf("%w: %s: records below %d cannot be deleted, only those below the high watermark, %d",
+			ErrOffsetOutOfRange, p, before, marks.highWatermark.offset)
 	}
 	if before <= marks.logStart.offset {
 		return marks.logStart.offset, nil

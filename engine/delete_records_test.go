@@ -99,7 +99,7 @@ func TestDeleteRecordsRefusals(t *testing.T) {
 			t.Errorf("refused with offset %d", got)
 		}
 	}
-	refused(10, ErrOffsetOutOfRange, "t-0 below 10, want at most the high watermark 9, or -1 for that")
+	refused(10, ErrOffsetOutOfRange, "t-0: records below 10 cannot be deleted, only those below the high watermark, 9")
 	refused(-2, ErrOffsetOutOfRange, "below -2")
 	r.offsets(0, 9)
 	r.deleteRecords(4)

@@ -13,9 +13,9 @@
 //     message from what a user typed calls it before AppendTo.
 //   - From the client: Hello, CreateTopic, DescribeTopic, ListTopics,
 //     AlterTopic, DeleteTopic, Produce, Fetch, Subscribe, Credit, Unsubscribe,
-//     ListOffsets, InitProducer, SkipDamage.
+//     ListOffsets, InitProducer, DeleteRecords, SkipDamage.
 //   - From the server: Welcome, Done, TopicDescription, TopicList, Produced,
-//     Data, OffsetFound, ProducerAssigned, DamageSkipped, Error.
+//     Data, OffsetFound, ProducerAssigned, RecordsDeleted, DamageSkipped, Error.
 //   - Error is also what Parse functions, Split and Check return: a server
 //     answers it as it is. Its Code says whether to try again and whether a
 //     Produce is in doubt.

@@ -20,6 +20,7 @@ const (
 	KindUnsubscribe   Kind = 0x0b
 	KindListOffsets   Kind = 0x0c
 	KindInitProducer  Kind = 0x0d
+	KindDeleteRecords Kind = 0x0e
 	KindSkipDamage    Kind = 0x0f
 )
 
@@ -34,6 +35,7 @@ const (
 	KindData             Kind = 0x86
 	KindOffsetFound      Kind = 0x87
 	KindProducerAssigned Kind = 0x88
+	KindRecordsDeleted   Kind = 0x89
 	KindDamageSkipped    Kind = 0x8a
 )
 
@@ -52,6 +54,7 @@ var kindNames = map[Kind]string{
 	KindUnsubscribe:   "Unsubscribe",
 	KindListOffsets:   "ListOffsets",
 	KindInitProducer:  "InitProducer",
+	KindDeleteRecords: "DeleteRecords",
 	KindSkipDamage:    "SkipDamage",
 
 	KindError:            "Error",
@@ -63,6 +66,7 @@ var kindNames = map[Kind]string{
 	KindData:             "Data",
 	KindOffsetFound:      "OffsetFound",
 	KindProducerAssigned: "ProducerAssigned",
+	KindRecordsDeleted:   "RecordsDeleted",
 	KindDamageSkipped:    "DamageSkipped",
 }
 

@@ -29,6 +29,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindUnsubscribe:   parserOf(ParseUnsubscribe),
 	KindListOffsets:   parserOf(ParseListOffsets),
 	KindInitProducer:  parserOf(ParseInitProducer),
+	KindDeleteRecords: parserOf(ParseDeleteRecords),
 	KindSkipDamage:    parserOf(ParseSkipDamage),
 
 	KindError:            func(f Frame) (message, error) { return ParseError(f) },
@@ -40,6 +41,7 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindData:             parserOf(ParseData),
 	KindOffsetFound:      parserOf(ParseOffsetFound),
 	KindProducerAssigned: parserOf(ParseProducerAssigned),
+	KindRecordsDeleted:   parserOf(ParseRecordsDeleted),
 	KindDamageSkipped:    parserOf(ParseDamageSkipped),
 }
 
@@ -231,6 +233,10 @@ func samples() []sample {
 		{name: "offset_found", id: 10, m: &OffsetFound{Offset: 42, TimestampMs: 1_700_000_000_000, LeaderEpoch: 3}, fields: []golden.Field{
 			{Len: 8, Name: "offset"}, {Len: 8, Name: "timestamp"}, {Len: 4, Name: "leaderEpoch"},
 		}},
+		{name: "delete_records", id: 12, m: &DeleteRecords{Topic: []byte("orders"), Partition: 1, Before: 42}, fields: []golden.Field{
+			{Len: 8, Name: "topic"}, {Len: 4, Name: "partition"}, {Len: 8, Name: "before"},
+		}},
+		{name: "records_deleted", id: 12, m: &RecordsDeleted{LogStart: 42}, fields: []golden.Field{{Len: 8, Name: "logStart"}}},
 		{name: "error", id: 7, m: parsedError(CodeNotReady, "orders-1: recovering, want ready"), fields: []golden.Field{
 			{Len: 2, Name: "code"}, {Len: 34, Name: "text"},
 		}},

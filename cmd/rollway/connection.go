@@ -83,12 +83,23 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// explain adds to what a server or a connection said what to do about it.
+// explainedError is one that says already what to do about it.
+type explainedError struct{ error }
+
+func (e explainedError) Unwrap() error { return e.error }
+
+// explain adds to what a server or a connection said what to do about it, once.
 func explain(err error, timeout time.Duration) error {
+	var done explainedError
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	return explainedError{explanation(err, timeout)}
+}
+
+func explanation(err error, timeout time.Duration) error {
 	var broken *client.ConnectionError
 	switch code := wire.CodeOf(err); {
-	case err == nil:
-		return nil
 	case errors.As(err, &broken) && !errors.Is(err, client.ErrClosed):
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -37,6 +37,7 @@ var kafkaSettings = map[string]struct {
 	"num.recovery.threads.per.data.dir":       {flag: "recovery-parallelism"},
 	"producer.id.expiration.ms":               {flag: "producer-id-expiration", convert: milliseconds},
 	"log.flush.offset.checkpoint.interval.ms": {flag: "checkpoint-interval", convert: milliseconds},
+	"log.retention.check.interval.ms":         {flag: "retention-interval", convert: milliseconds},
 }
 
 // oneDirectory takes log.dirs, a list, if it names one.
@@ -90,7 +91,7 @@ var withoutEffect = []string{
 	"log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*", "log.cleaner.threads",
 	"log.dir.failure.timeout.ms", "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms",
 	"log.message.downconversion.enable", "log.message.format.version", "log.message.timestamp.difference.max.ms",
-	"log.retention.check.interval.ms", "max.connection.creation.rate", "max.connections.per.ip.overrides",
+	"max.connection.creation.rate", "max.connections.per.ip.overrides",
 	"max.incremental.fetch.session.cache.slots", "max.request.partition.size.limit", "metadata.*", "metric.*", "metrics.*",
 	"num.io.threads", "num.network.threads", "num.replica.*", "offset.metadata.max.bytes", "offsets.*", "password.encoder.*",
 	"principal.builder.class", "process.roles", "producer.*", "queued.max.*", "quota.*", "remote.*", "replica.*",

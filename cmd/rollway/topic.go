@@ -18,8 +18,8 @@ import (
 )
 
 func (p *program) newTopic() *cobra.Command {
-	cmd := p.newGroup("topic", "Create, list, describe, alter and delete topics", "Create, list, describe, alter and delete topics.")
-	cmd.AddCommand(p.newTopicCreate(), p.newTopicList(), p.newTopicDescribe(), p.newTopicAlter(), p.newTopicDelete())
+	cmd := p.newGroup("topic", "Create, list, describe, alter and delete topics", "Create, list, describe, alter and delete topics, or the first of their records.")
+	cmd.AddCommand(p.newTopicCreate(), p.newTopicList(), p.newTopicDescribe(), p.newTopicAlter(), p.newTopicDelete(), p.newTopicDeleteRecords())
 	return cmd
 }
 

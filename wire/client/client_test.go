@@ -121,6 +121,12 @@ func TestTopicCalls(t *testing.T) {
 		}
 		s.send(&wire.Done{}, fr.RequestID)
 		s.send(&found, s.expect(wire.KindListOffsets).RequestID)
+		fr = s.expect(wire.KindDeleteRecords)
+		if m, err := wire.ParseDeleteRecords(fr); err != nil || string(m.Topic) != "orders" || m.Partition != 2 || m.Before != 9 {
+			s.fail("%+v %v", m, err)
+		}
+		s.send(&wire.RecordsDeleted{LogStart: 11}, fr.RequestID)
+		s.send(wire.Errorf(wire.CodeOffsetOutOfRange, "at most 12"), s.expect(wire.KindDeleteRecords).RequestID)
 		fr = s.expect(wire.KindSkipDamage)
 		if m, err := wire.ParseSkipDamage(fr); err != nil || !reflect.DeepEqual(m, skip) {
 			s.fail("%+v %v", m, err)
@@ -147,10 +153,16 @@ func TestTopicCalls(t *testing.T) {
 	if o, err := c.ListOffsets(ctx, "orders", 1, wire.QueryTimestamp, 8); err != nil || o != found {
 		t.Errorf("%+v %v", o, err)
 	}
+	if start, err := c.DeleteRecords(ctx, "orders", 2, 9); err != nil || start != 11 {
+		t.Errorf("log start %d, %v", start, err)
+	}
+	_, err := c.DeleteRecords(ctx, "orders", 2, wire.ToHighWatermark)
+	wantCode(t, err, wire.CodeOffsetOutOfRange)
+	wantError(t, err, "delete records of orders-2: offset out of range: at most 12")
 	if d, err := c.SkipDamage(ctx, skip); err != nil || !reflect.DeepEqual(d, damage.Ranges) {
 		t.Errorf("%+v %v", d, err)
 	}
-	_, err := c.SkipDamage(ctx, skip)
+	_, err = c.SkipDamage(ctx, skip)
 	wantCode(t, err, wire.CodeOffsetOutOfRange)
 	wantError(t, err, "skip damage of orders-1: offset out of range: orders-1 has no damage at 42")
 	err = c.DeleteTopic(ctx, "orders")

@@ -63,6 +63,18 @@ func (c *Client) ListOffsets(ctx context.Context, topic string, partition int32,
 	return found, nil
 }
 
+// DeleteRecords deletes the records of a partition below the offset before, which
+// is at most the high watermark, or wire.ToHighWatermark for that. It returns the
+// first offset that there is then, once the deletion is durable.
+func (c *Client) DeleteRecords(ctx context.Context, topic string, partition int32, before int64) (int64, error) {
+	m := wire.DeleteRecords{Topic: []byte(topic), Partition: partition, Before: before}
+	deleted, err := roundTrip(ctx, c, &m, wire.KindRecordsDeleted, wire.ParseRecordsDeleted)
+	if err != nil {
+		return 0, fmt.Errorf("delete records of %s-%d: %w", topic, partition, err)
+	}
+	return deleted.LogStart, nil
+}
+
 // InitProducer returns an id for an idempotent producer, or the next epoch of
 // the one that m has. A Producer does this by itself.
 func (c *Client) InitProducer(ctx context.Context, m wire.InitProducer) (wire.ProducerAssigned, error) {

@@ -122,6 +122,8 @@ func (s *session) dispatch(f wire.Frame, out *netloop.Out) error {
 		return s.subscribe(f, out)
 	case wire.KindListOffsets:
 		return s.listOffsets(f, out)
+	case wire.KindDeleteRecords:
+		return s.deleteRecords(f, out)
 	case wire.KindInitProducer:
 		return s.initProducer(f, out)
 	case wire.KindSkipDamage:

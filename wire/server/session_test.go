@@ -81,7 +81,7 @@ func TestMalformed(t *testing.T) {
 	later("too large", wire.AppendHead(nil, wire.Head{Length: 1<<20 + 1, Kind: wire.KindProduce, RequestID: 3}), 3, wire.CodeFrameTooLarge, "want at most 1048576")
 	later("unknown kind", frame(wire.Head{Kind: 0x44, RequestID: 3}, ""), 3, wire.CodeUnknownKind, "kind 0x44")
 	later("kind of a server", frame(wire.Head{Kind: wire.KindData, RequestID: 3}, ""), 3, wire.CodeUnknownKind, "only a server sends")
-	for kind := wire.KindCreateTopic; kind <= wire.KindListOffsets; kind++ {
+	for kind := wire.KindCreateTopic; kind <= wire.KindDeleteRecords; kind++ {
 		if kind != wire.KindListTopics && kind != wire.KindUnsubscribe {
 			later(kind.String()+" without payload", frame(wire.Head{Kind: kind, RequestID: 3}, ""), 3, wire.CodeInvalidRequest, kind.String())
 		}
