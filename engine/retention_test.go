@@ -1011,3 +1011,39 @@ func TestRetentionSchedule(t *testing.T) {
 		}
 	})
 }
+
+// A pass over 10,000 partitions of three segments each that have nothing to delete.
+func BenchmarkRetentionPass(b *testing.B) {
+	fs := traceDir(b, b.TempDir())
+	fs.noSync = true
+	e := openEngine(b, "", onFS(fs))
+	topic, err := e.CreateTopic(TopicSpec{Name: "t", Partitions: 10_000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now().UnixMilli()
+	for _, p := range topic.Partitions() {
+		p.mu.Lock()
+		for base := range Offset(3) {
+			s := newSegment(p.log, base)
+			s.size, s.next, s.createdMs = 100, base+1, now
+			s.newest.Store(now)
+			s.sealed.Store(base < 2)
+			list := append(slices.Clone(p.log.list()), s)
+			p.log.segments.Store(&list)
+			p.log.next = s.next
+		}
+		end := p.log.end()
+		p.mu.Unlock()
+		p.marks.Store(&offsetMarks{logStart: p.log.start(), highWatermark: end, logEnd: end, flushed: end})
+	}
+	fs.reset()
+	b.ReportAllocs()
+	for b.Loop() {
+		e.retain()
+	}
+	if len(fs.calls) != 0 {
+		b.Fatalf("a pass with nothing to do: %v", fs.calls)
+	}
+	crash(b, e) // there are no files behind the segments
+}

@@ -136,6 +136,8 @@ func (p *partitionCheck) list(entries []fs.DirEntry) error {
 			continue
 		case strings.HasPrefix(suffix, ".log"+asideSuffix):
 			finding = whole(Note, p.full(path.Join(p.dir, name)), "a segment that a recovery has set aside; it is not served")
+		case strings.HasSuffix(suffix, ".deleted"):
+			finding = whole(Note, p.full(path.Join(p.dir, name)), "a file of a deleted segment, which is removed later or by the next start")
 		default:
 			finding = unknownFile(p.full(path.Join(p.dir, name)))
 		}

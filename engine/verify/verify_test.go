@@ -540,13 +540,14 @@ func TestNames(t *testing.T) {
 	write("meta.properties.tmp", "x")
 	write("small-0/stranger", "x")
 	write("small-0/00000000000000000007.log.unreachable", "x")
+	write("small-0/00000000000000000003.log.deleted", "x")
 	write("small-0/00000000000000000007.index", "x")
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "lost+found"), 0o700), os.Mkdir(filepath.Join(dir, "gone-0"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	problems, notes, _ := check(t, dir)
-	if len(problems) != 0 || len(notes) != 7 {
-		t.Errorf("problems %v, notes %v, want none and 7", problems, notes)
+	if len(problems) != 0 || len(notes) != 8 {
+		t.Errorf("problems %v, notes %v, want none and 8", problems, notes)
 	}
 }
 
