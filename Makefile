@@ -21,7 +21,7 @@ KAFKA_LIB ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway/kafka-4.3.1
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults mutants compat-java bench golden
+.PHONY: help run build needs test check race fuzz crash faults mutants partitions compat-java bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ $(KAFKA_LIB)/.fetched: compat/java/pom.xml
 
 mutants: ## plant known bugs in the engine, one after another, and fail unless tests find each
 	ROLLWAY_MUTANTS=1 ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run '^TestMutants$$' -v -count=1 -timeout 60m
+
+partitions: ## start, stop and rest with 10,000 partitions, and start over 1 GiB that was not synced
+	ROLLWAY_PARTITIONS=10000 ROLLWAY_IDLE_MS=30000 ROLLWAY_TAIL_MIB=1024 \
+		go test ./internal/e2e -run '^Test(ManyPartitions|UncleanStart)$$' -v -count=1 -timeout 30m
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

@@ -53,7 +53,8 @@ type Options struct {
 
 	// MaxConnections is how many connections a listener has open at once,
 	// MaxConnectionsPerIP how many of one address; that does not bind
-	// loopback. Defaults 10,000 and 1,000.
+	// loopback. Defaults 10,000, or as many as Engine.MaxOpenFiles and the limit
+	// of the process (RLIMIT_NOFILE) leave, and 1,000.
 	MaxConnections      int
 	MaxConnectionsPerIP int
 	// MaxFrameBytes is the largest payload of a frame, in either direction: at

@@ -13,9 +13,10 @@ import (
 // offsets continue and that epochs are in order.
 type batchCheck struct {
 	checkpoint
-	file   vfs.File
-	size   Position
-	epochs leaderEpochs // those that are known to have begun; empty: any
+	segment *Segment
+	file    vfs.File
+	size    Position
+	epochs  leaderEpochs // those that are known to have begun; empty: any
 
 	buffer []byte
 	valid  []byte // what buffer holds, from position on
@@ -34,15 +35,20 @@ type checkpoint struct {
 	epoch    int32
 }
 
-// checkFrom starts a check of the file, of this size, at a batch boundary.
+// checkFrom starts a check of the file, of this size, at a batch boundary. The
+// caller, who has the segment pinned or owns its log, closes it.
 func (s *Segment) checkFrom(from checkpoint, size Position) (*batchCheck, error) {
-	file, err := s.open(0)
+	s.file.useMore()
+	file, err := s.open()
 	if err != nil {
+		s.Release()
 		return nil, err
 	}
 	bytes := min(checkBuffer, max(int64(size-from.position), record.HeaderSize))
-	return &batchCheck{file: file, checkpoint: from, size: size, buffer: make([]byte, bytes)}, nil
+	return &batchCheck{segment: s, file: file, checkpoint: from, size: size, buffer: make([]byte, bytes)}, nil
 }
+
+func (c *batchCheck) close() { c.segment.Release() }
 
 // batch returns the next batch, valid until the next call; nil at the end of
 // the file. An error says what is wrong with it; fault tells if it could not be

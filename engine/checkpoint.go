@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -155,7 +154,6 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 	if end > from {
 		// What is durable may be so in the journal only.
 		jobs = p.log.unsyncedBelow(flushed, nil)
-		err = errors.Join(err, p.persistIndexesFrom(from))
 		list := p.log.list()
 		_, first := segmentOf(list, from)
 		for _, s := range list[max(first, 0):] {
@@ -175,8 +173,8 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 		if err == nil {
 			err = p.engine.failure()
 		}
-		if err == nil && !mutant.Is(mutant.RecoveryPointBeforeIndexSync) {
-			err = s.syncIndexes()
+		if err == nil {
+			err = p.settleIndexes(s)
 		}
 		s.Release()
 	}
@@ -190,16 +188,16 @@ func (p *Partition) checkpoint(final bool) (moved bool, err error) {
 	return true, nil
 }
 
-// persistIndexesFrom writes to the index files what is in memory only, for the
-// segments that hold offsets from that one on. Under p.mu.
-func (p *Partition) persistIndexesFrom(from Offset) error {
-	list := p.log.list()
-	_, first := segmentOf(list, from)
-	var errs []error
-	for _, s := range list[max(first, 0):] {
-		errs = append(errs, s.persistIndexes())
+// settleIndexes writes to the index files of a segment what is in memory only, and
+// makes it durable: one segment at a time, for they stay open in between.
+func (p *Partition) settleIndexes(s *Segment) error {
+	p.mu.Lock()
+	err := s.persistIndexes()
+	p.mu.Unlock()
+	if err != nil || mutant.Is(mutant.RecoveryPointBeforeIndexSync) {
+		return err
 	}
-	return errors.Join(errs...)
+	return s.syncIndexes()
 }
 
 // recordEpochIfNew makes an epoch durable that clients were told of although no

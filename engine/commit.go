@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -250,11 +251,11 @@ func (c *committer) beginWriteback(g *commitGroup) {
 func (c *committer) runWriteback() {
 	for job := range c.writeback {
 		if c.engine.failure() == nil {
-			file, err := job.segment.open(0)
+			file, err := job.segment.openToWrite(0)
 			if err == nil {
 				err = file.StartWriteback(int64(job.from), int64(job.to-job.from))
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrTooManyOpenFiles) { // then it is synced and was closed
 				c.engine.fail(syncFault(err))
 			}
 		}
@@ -365,7 +366,10 @@ func (e *Engine) syncSegment(job syncJob) error {
 	if err := e.failure(); err != nil {
 		return err
 	}
-	file, err := s.open(0)
+	file, err := s.openToWrite(0)
+	if errors.Is(err, ErrTooManyOpenFiles) {
+		return err // recovery comes again; what was written here is open
+	}
 	if err == nil {
 		e.stats.Syncs.Add(1)
 		err = file.Datasync()

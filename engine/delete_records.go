@@ -165,7 +165,7 @@ func (e *Engine) recordedLogStart(p *Partition) Offset {
 func (p *Partition) dropDeleted(found []*Segment) []*Segment {
 	drop := endingBy(found, p.engine.recordedLogStart(p))
 	for _, s := range found[:drop] {
-		s.Release()
+		s.drop()
 	}
 	p.engine.deletionMu.Lock()
 	p.doomed = found[:drop:drop]

@@ -33,6 +33,7 @@ type Engine struct {
 	stats    counters
 	space    space
 	ballast  ballast
+	files    *descriptors
 
 	topics  atomic.Pointer[map[string]*Topic]
 	admin   sync.Mutex // one change of topics at a time
@@ -81,6 +82,8 @@ type Stats struct {
 	Refused int64 // appends and new partitions that were refused for want of space
 
 	JournalBytes int64 // bytes written to the commit journal
+	OpenFiles    int   // segment and index files that are open
+	MaxOpenFiles int   // the most that may be
 }
 
 // Open opens the data directory dir, making it if it is missing, and returns
@@ -111,6 +114,7 @@ func Open(dir string, options Options) (*Engine, error) {
 	}
 	e.fs = &syncGuard{FS: e.fs, engine: e}
 	e.committer = newCommitter(e)
+	e.files = newDescriptors(e.fs, options.MaxOpenFiles)
 	if err := e.open(); err != nil {
 		close(e.stopBackground)
 		e.background.Wait()
@@ -197,6 +201,7 @@ func (e *Engine) open() (err error) {
 		e.background.Go(func() { e.space.run(e.stopBackground) })
 	}
 	e.background.Go(e.runRetention)
+	e.background.Go(e.runRelief)
 	return nil
 }
 
@@ -296,7 +301,7 @@ func (e *Engine) recoverOne(p *Partition, f found) error {
 	if PartitionState(p.state.Load()) != Recovering || e.closing() != nil {
 		return nil
 	}
-	err := p.recover(f)
+	err := p.recoverWithin(f)
 	switch {
 	case err == nil:
 		p.start()
@@ -352,13 +357,15 @@ func (e *Engine) ClusterID() string { return e.meta.clusterID }
 // NodeID is Options.NodeID.
 func (e *Engine) NodeID() int32 { return e.options.NodeID }
 
-// Stats returns the counters.
+// Stats returns what the engine counts.
 func (e *Engine) Stats() Stats {
 	return Stats{
 		Commits:      e.stats.Commits.Load(),
 		Syncs:        e.stats.Syncs.Load(),
 		Refused:      e.stats.Refused.Load(),
 		JournalBytes: e.stats.JournalBytes.Load(),
+		OpenFiles:    e.files.count(),
+		MaxOpenFiles: e.files.most,
 	}
 }
 

@@ -64,6 +64,10 @@ var (
 	// ErrUnknownProducerID means that this directory never gave that producer
 	// id.
 	ErrUnknownProducerID = errors.New("engine: unknown producer id")
+	// ErrTooManyOpenFiles means that the directory has as many files open as it
+	// may (Options.MaxOpenFiles), and all of them are in use. Nothing was done;
+	// try again.
+	ErrTooManyOpenFiles = errors.New("engine: too many open files")
 	// ErrNoSpace means that the file system was full: nothing was appended.
 	// Try again when there is room.
 	ErrNoSpace = errors.New("engine: no space left")

@@ -30,6 +30,7 @@ func (s *Segment) findDamage(limit mark) (found []DamagedRange, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer check.close()
 	for {
 		b, err := check.batch()
 		if check.fault != nil {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"time"
 
@@ -52,8 +54,8 @@ type FetchRequest struct {
 // cursor fits, one block and one header, and nothing at all while the index
 // entries are still in memory.
 //
-// Errors: ErrOffsetOutOfRange, ErrNotReady, ErrUnknownTopic after a deletion,
-// *CorruptionError.
+// Errors: ErrOffsetOutOfRange, ErrNotReady, ErrTooManyOpenFiles,
+// ErrUnknownTopic after a deletion, *CorruptionError.
 func (p *Partition) Fetch(r FetchRequest) (Slice, error) {
 	if r.MaxBytes < 1 {
 		return Slice{}, fmt.Errorf("engine: fetch from %s: MaxBytes is %d, want at least 1", p, r.MaxBytes)
@@ -160,7 +162,7 @@ func (p *Partition) segmentAt(c *Cursor, marks *offsetMarks) (*Segment, mark) {
 // between is the slice from start to end of a segment that the caller has
 // pinned; closing the slice undoes that.
 func (s *Segment) between(start, end Position, marks *offsetMarks) (Slice, error) {
-	file, err := s.open(0)
+	file, err := s.open()
 	if err != nil {
 		return Slice{}, err
 	}
@@ -172,10 +174,15 @@ func (s *Segment) between(start, end Position, marks *offsetMarks) (Slice, error
 }
 
 // reported stops the directory if a reader, who may have had to rebuild an
-// index, met a failed write or sync. It returns its argument.
+// index, met a failed write or sync. It returns its argument, unless that is about
+// a file that is missing because the topic was deleted: files are closed while
+// nobody reads them, and opened again.
 func (p *Partition) reported(err error) error {
 	if isFinal(err) {
 		p.engine.fail(err)
+	}
+	if errors.Is(err, fs.ErrNotExist) && p.readable() != nil {
+		return p.readable()
 	}
 	return err
 }
@@ -257,9 +264,9 @@ func (p *Partition) FetchNext(c *Cursor, maxBytes int64) (Slice, error) {
 	if err != nil {
 		segment.Release()
 		if p.gone(segment) {
-			err = p.deletedUnder(segment)
+			return Slice{}, p.deletedUnder(segment)
 		}
-		return Slice{}, err
+		return Slice{}, p.reported(err)
 	}
 	*c = Cursor{offset: -1, segment: segment, position: end}
 	if end == limit.position {

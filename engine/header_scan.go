@@ -36,10 +36,12 @@ type headerScan struct {
 var scans = sync.Pool{New: func() any { return new(headerScan) }}
 
 // scan starts a walk at position, which must be a batch boundary, that ends at
-// limit. The caller closes it and holds a pin.
+// limit. The caller, who has the segment pinned or owns its log, closes it.
 func (s *Segment) scan(position, limit Position, windowBytes int) (*headerScan, error) {
-	file, err := s.open(0)
+	s.file.useMore()
+	file, err := s.open()
 	if err != nil {
+		s.Release()
 		return nil, err
 	}
 	c := scans.Get().(*headerScan)
@@ -59,6 +61,7 @@ func (s *Segment) scan(position, limit Position, windowBytes int) (*headerScan, 
 
 func (c *headerScan) close() {
 	window := c.window
+	c.segment.Release()
 	*c = headerScan{window: window}
 	scans.Put(c)
 }

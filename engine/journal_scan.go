@@ -399,7 +399,7 @@ func (p *Partition) segmentForReplay(segments *[]*Segment, e journalEntry) (*Seg
 	}
 	s := newSegment(p.log, e.segment)
 	if err := p.engine.withBallast(func() error { return s.create(p.engine.nowMs()) }); err != nil {
-		s.Release()
+		s.drop()
 		return nil, err
 	}
 	s.indexed.Store(false)
@@ -413,7 +413,9 @@ func (p *Partition) segmentForReplay(segments *[]*Segment, e journalEntry) (*Seg
 
 // replayEntry writes the bytes of one entry unless they are there.
 func (p *Partition) replayEntry(s *Segment, e journalEntry, bytes, there []byte) error {
-	file, err := s.open(0)
+	s.file.useMore()
+	defer s.Release()
+	file, err := s.openToWrite(0)
 	if err != nil {
 		return err
 	}
@@ -423,6 +425,7 @@ func (p *Partition) replayEntry(s *Segment, e journalEntry, bytes, there []byte)
 			return &CorruptionError{Path: journalFile, Offset: -1, Position: Position(e.at), Err: err}
 		}
 		if !hasBatch(file, b, there[:len(b)], at) {
+			s.mustStayOpen()
 			err := p.engine.withBallast(func() error {
 				_, err := file.WriteAt(int64(at), b)
 				return err

@@ -52,7 +52,7 @@ func (p *Partition) OffsetByTime(timestamp int64) (FoundOffset, error) {
 			return found, p.reported(err)
 		}
 	}
-	return noOffset, nil
+	return noOffset, p.readable()
 }
 
 // OffsetOfMaxTimestamp returns the visible record with the highest timestamp,
@@ -78,7 +78,7 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 		}
 	}
 	if newest == noTimestamp {
-		return noOffset, nil
+		return noOffset, p.readable()
 	}
 	return p.OffsetByTime(newest)
 }

@@ -20,6 +20,7 @@ import (
 // mutex; finding a segment takes no lock.
 type Log struct {
 	fs     vfs.FS
+	files  *descriptors
 	dir    string
 	logger *slog.Logger
 	// rolled is told the base of a new segment before anything is appended to
@@ -132,7 +133,7 @@ func (l *Log) roll(nowMs int64) (*Segment, error) {
 		err = l.rolled(fresh.base)
 	}
 	if err != nil {
-		fresh.Release()
+		fresh.drop()
 		if rmErr := fresh.remove(); rmErr != nil {
 			l.warn("a segment that could not be created was left behind", "path", fresh.name, "error", rmErr)
 		}
@@ -151,7 +152,9 @@ func (l *Log) roll(nowMs int64) (*Segment, error) {
 // byte, to the segment by one pwritev. After an error the log has not grown,
 // unless the error is final. Writer only.
 func (l *Log) write(s *Segment, group [][]byte) error {
-	file, err := s.open(0)
+	s.file.useMore()
+	defer s.Release()
+	file, err := s.openToWrite(0)
 	if err != nil {
 		return err
 	}
@@ -244,16 +247,22 @@ func (l *Log) unsyncedBelow(end mark, jobs []syncJob) []syncJob {
 // write-back error.
 func (l *Log) syncDir() error {
 	err := l.fs.SyncDir(l.dir)
+	if isDescriptorLimit(err) && l.files.forgo() {
+		err = l.fs.SyncDir(l.dir)
+	}
+	if isDescriptorLimit(err) {
+		return fmt.Errorf("%w: %w", ErrTooManyOpenFiles, err) // nothing was synced, and nothing lost
+	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return syncFault(err)
 }
 
-// close releases the segments. Slices of them stay valid.
+// close releases the segments. Slices of them stay valid. Writer only.
 func (l *Log) close() {
 	for _, s := range l.list() {
-		s.Release()
+		s.drop()
 	}
 	l.segments.Store(new([]*Segment))
 }

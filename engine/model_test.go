@@ -38,8 +38,8 @@ func modelTime(t testing.TB) time.Duration {
 }
 
 // Whatever is done to a partition, in whatever order, with segments of one
-// record or of many and indexes dense or sparse, durable or not: it holds what a
-// plain slice holds.
+// record or of many and indexes dense or sparse, durable or not, with files that
+// stay open or are closed all the time: it holds what a plain slice holds.
 func TestModel(t *testing.T) {
 	if *modelSeed != 0 {
 		runModel(t, *modelSeed)
@@ -66,6 +66,7 @@ type model struct {
 	t       *testing.T
 	random  *rand.Rand
 	fs      *tracedFS
+	bound   func(*Options)
 	engine  *Engine
 	p       *Partition
 	records []modelRecord
@@ -90,7 +91,8 @@ func runModel(t *testing.T, seed uint64) {
 	m := &model{t: t, random: rand.New(rand.NewPCG(seed, seed)), fs: traceDir(t, t.TempDir()), now: 1000}
 	m.fs.noSync = m.random.IntN(4) > 0
 	m.clock.ms.Store(m.now)
-	m.engine = openEngine(t, "", onFS(m.fs), m.clock.use)
+	m.bound = openFiles([]int{0, leastOpenFiles}[m.random.IntN(2)])
+	m.engine = openEngine(t, "", onFS(m.fs), m.clock.use, m.bound)
 	m.p = createTopic(t, m.engine, "t",
 		"index.interval.bytes", fmt.Sprint(m.random.IntN(1500)),
 		"flush.messages", fmt.Sprint(1+m.random.IntN(2)*m.random.IntN(20)))
@@ -178,7 +180,7 @@ func (m *model) append() {
 	for _, r := range requests {
 		want = append(want, r.BaseOffset)
 	}
-	m.p.Append(requests...)
+	m.appendAll(requests)
 	for i, r := range requests {
 		if bad := string(r.Batches) == "garbage"; bad != (r.Err != nil) || !bad && r.BaseOffset != want[i] {
 			m.t.Fatalf("request %d: offset %d, %v, want %d", i, r.BaseOffset, r.Err, want[i])
@@ -187,6 +189,21 @@ func (m *model) append() {
 	if err := m.p.AwaitHighWatermark(context.Background(), Offset(len(m.records))); err != nil {
 		m.t.Fatal(err)
 	}
+}
+
+// appendAll appends the requests, again those for which there was no descriptor:
+// they are the last.
+func (m *model) appendAll(requests []*AppendRequest) {
+	soon(func() error {
+		m.p.Append(requests...)
+		for i, r := range requests {
+			if errors.Is(r.Err, ErrTooManyOpenFiles) {
+				requests = requests[i:]
+				return r.Err
+			}
+		}
+		return nil
+	})
 }
 
 // check compares the records of whole batches that were fetched at off, and
@@ -234,7 +251,11 @@ func (m *model) check(s *Slice, off Offset) Offset {
 func (m *model) fetchAt(off Offset, c *Cursor) Slice {
 	m.t.Helper()
 	maxBytes := int64(1 + m.random.IntN(6000))
-	s, err := m.p.Fetch(FetchRequest{Offset: off, MaxBytes: maxBytes, Cursor: c})
+	var s Slice
+	err := soon(func() (err error) {
+		s, err = m.p.Fetch(FetchRequest{Offset: off, MaxBytes: maxBytes, Cursor: c})
+		return err
+	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -272,7 +293,12 @@ func (m *model) goOn() {
 func (m *model) stream() {
 	for range 1 + m.random.IntN(5) {
 		overtaken := m.overtaken()
-		s, err := m.p.FetchNext(&m.next, int64(1+m.random.IntN(4000)))
+		var s Slice
+		maxBytes := int64(1 + m.random.IntN(4000))
+		err := soon(func() (err error) {
+			s, err = m.p.FetchNext(&m.next, maxBytes)
+			return err
+		})
 		if overtaken && errors.Is(err, ErrOffsetOutOfRange) {
 			m.restream()
 			continue
@@ -418,14 +444,23 @@ func (m *model) byTime() {
 	if want >= 0 {
 		want += int(m.start)
 	}
-	if got, err := m.p.OffsetByTime(timestamp); got.Offset != Offset(want) || err != nil {
+	var got FoundOffset
+	err := soon(func() (err error) {
+		got, err = m.p.OffsetByTime(timestamp)
+		return err
+	})
+	if got.Offset != Offset(want) || err != nil {
 		m.t.Fatalf("offset by time %d is %+v, %v, want %d", timestamp, got, err, want)
 	}
 	newest := int64(noTimestamp)
 	for _, r := range m.records[m.start:] {
 		newest = max(newest, r.timestamp)
 	}
-	if got, err := m.p.OffsetOfMaxTimestamp(); got.Timestamp != newest || err != nil {
+	err = soon(func() (err error) {
+		got, err = m.p.OffsetOfMaxTimestamp()
+		return err
+	})
+	if got.Timestamp != newest || err != nil {
 		m.t.Fatalf("newest record %+v, %v, want %d", got, err, newest)
 	}
 }
@@ -493,7 +528,7 @@ func (m *model) noSpace() {
 		requests = append(requests, &AppendRequest{Batches: batch})
 	}
 	m.now = now
-	m.p.Append(requests...)
+	m.appendAll(requests)
 	m.fs.hook(nil)
 	for i, r := range requests {
 		if !errors.Is(r.Err, ErrNoSpace) {
@@ -506,7 +541,7 @@ func (m *model) noSpace() {
 }
 
 func (m *model) open() {
-	m.engine = openEngine(m.t, "", onFS(m.fs), m.clock.use)
+	m.engine = openEngine(m.t, "", onFS(m.fs), m.clock.use, m.bound)
 	m.p = partition(m.t, m.engine, "t")
 	m.tune()
 	m.cursor = Cursor{}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"github.com/rollway/rollway/engine/vfs"
 )
 
 // OffsetIndex maps offsets to positions for some of a segment's batches: one at
@@ -35,8 +33,10 @@ type offsetEntry struct {
 
 const unknownFirst = math.MaxUint32
 
-func newOffsetIndex(fs vfs.FS, name string, base Offset) *OffsetIndex {
-	return &OffsetIndex{base: base, sparseIndex: sparseIndex[offsetEntry]{fs: fs, name: name}}
+func newOffsetIndex(files *descriptors, name string, base Offset) *OffsetIndex {
+	x := &OffsetIndex{base: base, sparseIndex: sparseIndex[offsetEntry]{name: name}}
+	x.file.init(files, nil)
+	return x
 }
 
 func (offsetEntry) width() int { return offsetEntryWidth }

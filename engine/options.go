@@ -29,6 +29,10 @@ type Options struct {
 	DefaultPartitions int32
 	// MaxPartitions is the most partitions of the directory. Default 20,000.
 	MaxPartitions int
+	// MaxOpenFiles is the most segment and index files that are open at once; one
+	// that is not in use is closed for another. Default DefaultMaxOpenFiles; at
+	// least 16.
+	MaxOpenFiles int
 	// OnFailure, if not nil, is called once, on its own goroutine, with the
 	// write-back error that stops the directory; see Engine.Failure.
 	OnFailure func(error)
@@ -89,6 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.DefaultPartitions, 1)
 	setDefault(&o.MaxPartitions, 20_000)
+	setDefault(&o.MaxOpenFiles, DefaultMaxOpenFiles())
 	setDefault(&o.JournalBytes, defaultJournalBytes)
 	if o.BootID == "" {
 		o.BootID = vfs.BootID()
@@ -107,6 +112,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"NodeID", int64(o.NodeID), 0},
 		{"DefaultPartitions", int64(o.DefaultPartitions), 1},
 		{"MaxPartitions", int64(o.MaxPartitions), 1},
+		{"MaxOpenFiles", int64(o.MaxOpenFiles), leastOpenFiles},
 		{"CheckpointInterval", int64(o.CheckpointInterval), 1},
 		{"ProducerIDExpiration", int64(o.ProducerIDExpiration), int64(time.Millisecond)},
 		{"MaxProducers", int64(o.MaxProducers), 1},

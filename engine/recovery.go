@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/topicconfig"
@@ -25,6 +26,24 @@ type found struct {
 	// durable is the end of what was committed: by the recovery point or by the
 	// journal. What is bad below it is damage, what is bad above a torn tail.
 	durable Offset
+}
+
+// recoverWithin is recover that waits for others to close files where too many
+// are open: that is no reason to go without the partition.
+func (p *Partition) recoverWithin(f found) error {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := p.recover(f)
+		if !errors.Is(err, ErrTooManyOpenFiles) {
+			return err
+		}
+		p.log.warn("recovery waits for open files", "reason", err)
+		p.log.close()
+		select {
+		case <-p.engine.stopBackground:
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // recover reads the partition's log and makes it ready. After a clean stop that
@@ -47,7 +66,7 @@ func (p *Partition) recover(f found) error {
 	}
 	if segments, err = p.replay(segments); err != nil {
 		for _, s := range segments {
-			s.Release()
+			s.drop()
 		}
 		return err
 	}
@@ -273,14 +292,22 @@ func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 			break
 		}
 		tailDamaged = r.tailDamaged
+		if i+1 < len(segments) {
+			if err := p.syncRecovered(s); err != nil {
+				return err
+			}
+		}
 	}
 	if err := p.log.addDamage(damage); err != nil {
 		return err
 	}
 	if s := p.log.active(); s != nil {
 		s.sealed.Store(tailDamaged)
+		if err := p.syncRecovered(s); err != nil {
+			return err
+		}
 	}
-	return p.syncRecovered(first)
+	return p.log.syncDir()
 }
 
 func holdsBatches(segments []*Segment) bool {
@@ -314,6 +341,7 @@ func (r *segmentRecovery) run() (torn, err error) {
 	if r.check, err = s.checkFrom(from, s.size); err != nil {
 		return nil, err
 	}
+	defer r.check.close()
 	r.check.epochs = r.epochs
 	s.size, s.next = from.position, from.next
 	s.sinceIndexEntry = int64(s.size)
@@ -488,7 +516,9 @@ func (p *Partition) forgetIndexes(s *Segment) error {
 // segments cannot be reached any more; their bytes are kept under another name.
 func (p *Partition) cutLog(segments []*Segment, i int, torn error) error {
 	s := segments[i]
-	file, err := s.open(0)
+	s.file.useMore()
+	defer s.Release()
+	file, err := s.openToWrite(0)
 	if err != nil {
 		return err
 	}
@@ -513,7 +543,7 @@ func (p *Partition) cutLog(segments []*Segment, i int, torn error) error {
 // setAside renames a segment that does not continue the log. An empty one holds
 // nothing and is removed.
 func (p *Partition) setAside(s *Segment) error {
-	defer s.Release()
+	defer s.drop()
 	if s.size == 0 {
 		return s.remove()
 	}
@@ -549,21 +579,26 @@ func freeName(fsys vfs.FS, name string) (string, error) {
 // asideSuffix marks a segment whose batches stand behind a torn one.
 const asideSuffix = ".unreachable"
 
-// syncRecovered makes durable what recovery found in the page cache and what it
-// changed, before anybody is shown it.
-func (p *Partition) syncRecovered(first int) error {
-	for _, s := range p.log.list()[min(first, len(p.log.list())):] {
-		s.synced.Store(0)
-		if err := p.engine.syncSegment(syncJob{s, s.size}); err != nil {
-			return syncFault(err)
-		}
-		if s.sealed.Load() {
-			if err := p.log.indexesWritten(s, s.persistIndexes()); err != nil {
-				return err
-			}
-		}
+// syncRecovered makes durable what recovery found of a segment in the page cache
+// and what it changed, before anybody is shown it. Then its files may be closed
+// for those of the next.
+func (p *Partition) syncRecovered(s *Segment) error {
+	s.file.useMore()
+	defer s.Release()
+	s.synced.Store(0)
+	s.written.Store(int64(s.size))
+	if err := p.engine.syncSegment(syncJob{s, s.size}); errors.Is(err, ErrTooManyOpenFiles) {
+		return err
+	} else if err != nil {
+		return syncFault(err)
 	}
-	return p.log.syncDir()
+	if !s.sealed.Load() {
+		return nil
+	}
+	if err := p.log.indexesWritten(s, s.persistIndexes()); err != nil {
+		return err
+	}
+	return s.syncIndexes()
 }
 
 // readEpochs reads the leader epochs, or finds them in the log if they are lost.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/vfs"
-	"github.com/rollway/rollway/internal/invariant"
 	"github.com/rollway/rollway/internal/mutant"
 )
 
@@ -26,16 +25,12 @@ const unknownTimestamp = -2
 // segment, the last of the log; the others are sealed and never change.
 //
 // A segment lives until its log has dropped it and every Slice of it is
-// closed: refs counts both.
+// closed: its file knows both.
 type Segment struct {
 	base Offset
 	log  *Log
-	name string // <partition directory>/<base>.log
-
-	refs atomic.Int32 // 1 for the log, 1 for each Slice
-
-	openMu sync.Mutex
-	file   atomic.Pointer[vfs.File]
+	name string     // <partition directory>/<base>.log
+	file descriptor // owned by the log; a use for each Slice
 
 	syncMu  sync.Mutex   // held while the .log file is synced
 	synced  atomic.Int64 // all below this position is synced; under syncMu
@@ -67,13 +62,13 @@ func newSegment(l *Log, base Offset) *Segment {
 		base:           base,
 		log:            l,
 		name:           segmentFileName(l.dir, base, ".log"),
-		index:          newOffsetIndex(l.fs, segmentFileName(l.dir, base, ".index"), base),
-		times:          newTimeIndex(l.fs, segmentFileName(l.dir, base, ".timeindex"), base),
+		index:          newOffsetIndex(l.files, segmentFileName(l.dir, base, ".index"), base),
+		times:          newTimeIndex(l.files, segmentFileName(l.dir, base, ".timeindex"), base),
 		next:           base,
 		newestLast:     -1,
 		firstTimestamp: noTimestamp,
 	}
-	s.refs.Store(1)
+	s.file.init(l.files, s)
 	s.newest.Store(unknownTimestamp)
 	return s
 }
@@ -83,32 +78,26 @@ func segmentFileName(dir string, base Offset, suffix string) string {
 	return fmt.Sprintf("%s/%020d%s", dir, base, suffix)
 }
 
-// pin keeps the segment's file open until Release; false if the log has
-// dropped the segment and nobody holds it any more.
-func (s *Segment) pin() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+// pin keeps the segment, and its file once that is open, until Release; false if
+// the log has dropped the segment and nobody holds it any more.
+func (s *Segment) pin() bool { return s.file.use() }
 
 // Release undoes one pin. It is what closing a Slice does.
 func (s *Segment) Release() {
-	n := s.refs.Add(-1)
-	invariant.Check(n >= 0, "%s released more often than pinned", s.name)
-	if n > 0 {
-		return
+	if s.file.done() {
+		s.close()
 	}
-	s.openMu.Lock()
-	defer s.openMu.Unlock()
-	if f := s.file.Swap(nil); f != nil {
-		(*f).Close()
+}
+
+// drop is the log's Release, which it calls once.
+func (s *Segment) drop() {
+	if s.file.giveUp() {
+		s.close()
 	}
+}
+
+func (s *Segment) close() {
+	s.file.close()
 	s.index.close()
 	s.times.close()
 }
@@ -120,29 +109,24 @@ func (s *Segment) syncedTo() Position { return Position(s.synced.Load()) }
 // not be closed, or the next description would not be told of their loss.
 func (s *Segment) dirty() bool { return s.synced.Load() < s.written.Load() }
 
-// open returns the .log file, which is opened once: bytes are synced through
-// the description that wrote them. The caller holds a pin or is the log.
-func (s *Segment) open(flag int) (vfs.File, error) {
-	if f := s.file.Load(); f != nil {
-		return *f, nil
-	}
-	s.openMu.Lock()
-	defer s.openMu.Unlock()
-	if f := s.file.Load(); f != nil {
-		return *f, nil
-	}
-	f, err := s.log.fs.OpenFile(s.name, flag)
-	if err != nil {
-		return nil, err
-	}
-	s.file.Store(&f)
-	return f, nil
+// mustStayOpen says that the file is about to change in the middle: it is dirty
+// until syncRecovered.
+func (s *Segment) mustStayOpen() {
+	s.synced.Store(0)
+	s.written.Store(max(int64(s.size), 1))
 }
+
+// open returns the .log file; see descriptor.open. The caller holds a pin: the
+// log's own does not keep the file open.
+func (s *Segment) open() (vfs.File, error) { return s.file.open(s.name, 0, false) }
+
+// openToWrite is open for who may take the writers' reserve.
+func (s *Segment) openToWrite(flag int) (vfs.File, error) { return s.file.open(s.name, flag, true) }
 
 // create makes the files of a new active segment. The name is durable when it
 // returns.
 func (s *Segment) create(nowMs int64) error {
-	if _, err := s.open(os.O_CREATE | os.O_EXCL); err != nil {
+	if _, err := s.openToWrite(os.O_CREATE | os.O_EXCL); err != nil {
 		return err
 	}
 	if err := errors.Join(s.index.reset(), s.times.reset()); err != nil {
@@ -224,8 +208,12 @@ func (s *Segment) loadIndexes() error {
 	if err := s.times.load(s.next); err != nil {
 		return err
 	}
-	if _, ok := s.index.last(); !ok && s.exceedsInterval() {
-		return &CorruptionError{Path: s.index.name, Offset: -1, Err: errors.New("missing or empty")}
+	if _, ok := s.index.last(); !ok {
+		if exceeds, err := s.exceedsInterval(); err != nil {
+			return err
+		} else if exceeds {
+			return &CorruptionError{Path: s.index.name, Offset: -1, Err: errors.New("missing or empty")}
+		}
 	}
 	last, ok := s.times.last()
 	if !ok && s.size > 0 {
@@ -243,22 +231,23 @@ func (s *Segment) loadIndexes() error {
 
 // exceedsInterval tells whether a batch starts so far behind the first that the
 // offset index has an entry for it. It reads headers for one index interval.
-func (s *Segment) exceedsInterval() bool {
+// A batch that is damaged is for the lookup that follows to report.
+func (s *Segment) exceedsInterval() (bool, error) {
 	interval := Position(s.log.config().IndexIntervalBytes)
 	if s.size <= interval {
-		return false
+		return false, nil
 	}
 	scan, err := s.scan(0, s.size, record.HeaderSize)
 	if err != nil {
-		return false // the lookup that follows tells
+		return false, err
 	}
 	defer scan.close()
 	for scan.next() {
 		if scan.position > interval {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // rebuildIndexes makes both indexes anew from the headers of the segment's
@@ -297,19 +286,13 @@ func (s *Segment) rebuildIndexes(why error) error {
 
 // syncIndexes makes durable what is in the index files.
 func (s *Segment) syncIndexes() error {
-	var created bool
-	for _, unsynced := range []func() (vfs.File, bool){s.index.unsynced, s.times.unsynced} {
-		file, fresh := unsynced()
-		if file == nil {
-			continue
-		}
-		created = created || fresh
-		if err := file.Datasync(); err != nil {
-			return syncFault(err)
-		}
+	createdIndex, err := s.index.sync()
+	if err != nil {
+		return err
 	}
-	if !created {
-		return nil
+	createdTimes, err := s.times.sync()
+	if err != nil || !createdIndex && !createdTimes {
+		return err
 	}
 	return s.log.syncDir()
 }

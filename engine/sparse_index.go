@@ -35,17 +35,16 @@ type indexEntry[E any] interface {
 // There is one writer at a time, under the partition's mutex; lookups run
 // beside it and take no lock.
 type sparseIndex[E indexEntry[E]] struct {
-	fs   vfs.FS
 	name string
 
 	// view is nil until load or reset.
 	view atomic.Pointer[indexView[E]]
 
-	file atomic.Pointer[vfs.File]
+	file descriptor // used while dirty
 
-	mu      sync.Mutex // held while the file is opened or closed
-	created bool       // the file's name is not durable yet
-	dirty   bool       // the file holds bytes that are not durable yet
+	mu      sync.Mutex
+	created bool // the file's name is not durable yet
+	dirty   bool // the file holds bytes that are not durable yet
 }
 
 // indexView is what readers see. It is immutable; the arrays behind fences and
@@ -63,7 +62,7 @@ func (v *indexView[E]) count() int { return v.persisted + len(v.tail) }
 // follows the one before, and by accept what only the segment knows. A failed
 // check is a *CorruptionError that names it, and leaves the index unloaded.
 func (x *sparseIndex[E]) load(accept func(E) string) error {
-	file, err := x.open(0)
+	file, err := x.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		x.view.Store(new(indexView[E]))
 		return nil
@@ -71,6 +70,7 @@ func (x *sparseIndex[E]) load(accept func(E) string) error {
 	if err != nil {
 		return err
 	}
+	defer x.file.done()
 	size, err := file.Size()
 	if err != nil {
 		return err
@@ -126,22 +126,25 @@ func (x *sparseIndex[E]) corrupt(at int64, err error) error {
 	return &CorruptionError{Path: x.name, Offset: -1, Position: Position(at), Err: err}
 }
 
-// open returns the file, which is opened once; flag adds os.O_CREATE.
-func (x *sparseIndex[E]) open(flag int) (vfs.File, error) {
-	if f := x.file.Load(); f != nil {
-		return *f, nil
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if f := x.file.Load(); f != nil {
-		return *f, nil
-	}
-	f, err := x.fs.OpenFile(x.name, flag)
+// open returns the file. The caller ends with x.file.done what it began by this,
+// unless there is an error.
+func (x *sparseIndex[E]) open() (vfs.File, error) { return x.openAs(0, false) }
+
+// openToWrite is open for who may take the writers' reserve; flag adds os.O_CREATE.
+func (x *sparseIndex[E]) openToWrite(flag int) (vfs.File, error) { return x.openAs(flag, true) }
+
+func (x *sparseIndex[E]) openAs(flag int, writer bool) (vfs.File, error) {
+	x.file.useMore()
+	f, err := x.file.open(x.name, flag, writer)
 	if err != nil {
+		x.file.done()
 		return nil, err
 	}
-	x.created = flag&os.O_CREATE != 0
-	x.file.Store(&f)
+	if flag&os.O_CREATE != 0 {
+		x.mu.Lock()
+		x.created = true
+		x.mu.Unlock()
+	}
 	return f, nil
 }
 
@@ -198,10 +201,11 @@ var indexBlocks = sync.Pool{New: func() any {
 
 // read reads count entries of the file, from entry first, into block.
 func (x *sparseIndex[E]) read(block []byte, first, count int) ([]byte, error) {
-	file, err := x.open(0)
+	file, err := x.open()
 	if err != nil {
 		return nil, err
 	}
+	defer x.file.done()
 	var e E
 	block = block[:count*e.width()]
 	_, err = file.ReadAt(block, int64(first*e.width()))
@@ -244,16 +248,16 @@ func (x *sparseIndex[E]) persist() error {
 	if len(v.tail) == 0 {
 		return nil
 	}
-	if x.file.Load() == nil && v.persisted == 0 {
+	flag := 0
+	if v.persisted == 0 {
 		// What a crash may have left under this name is not in the view.
-		if _, err := x.open(os.O_CREATE | os.O_TRUNC); err != nil {
-			return err
-		}
+		flag = os.O_CREATE | os.O_TRUNC
 	}
-	file, err := x.open(0)
+	file, err := x.openToWrite(flag)
 	if err != nil {
 		return err
 	}
+	defer x.file.done()
 	width := v.last.width()
 	bytes := make([]byte, len(v.tail)*width)
 	for i, e := range v.tail {
@@ -273,12 +277,13 @@ func (x *sparseIndex[E]) persist() error {
 
 // touch makes the file, without entries, if there is none. Writer only.
 func (x *sparseIndex[E]) touch() error {
-	if x.file.Load() != nil || x.view.Load().persisted > 0 {
+	if x.file.isOpen() || x.view.Load().persisted > 0 {
 		return nil
 	}
-	if _, err := x.open(os.O_CREATE | os.O_TRUNC); err != nil {
+	if _, err := x.openToWrite(os.O_CREATE | os.O_TRUNC); err != nil {
 		return err
 	}
+	defer x.file.done()
 	x.setDirty()
 	return nil
 }
@@ -321,10 +326,11 @@ func (x *sparseIndex[E]) reset() error {
 }
 
 func (x *sparseIndex[E]) truncate(size int64) error {
-	file, err := x.open(0)
+	file, err := x.openToWrite(0)
 	if err != nil {
 		return err
 	}
+	defer x.file.done()
 	x.setDirty()
 	if err := file.Truncate(size); err != nil {
 		return syncFault(err)
@@ -332,29 +338,43 @@ func (x *sparseIndex[E]) truncate(size int64) error {
 	return nil
 }
 
+// setDirty says that the file is about to change. The caller uses it; from here
+// on it stays open until it is synced.
 func (x *sparseIndex[E]) setDirty() {
-	x.mu.Lock()
-	x.dirty = true
-	x.mu.Unlock()
-}
-
-// unsynced returns the file if it holds bytes that are not durable, and whether
-// its name is not durable either. The caller syncs both; from now on the index
-// counts them as durable.
-func (x *sparseIndex[E]) unsynced() (file vfs.File, created bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.dirty {
-		return nil, false
+		x.dirty = true
+		x.file.useMore()
 	}
-	created, x.created, x.dirty = x.created, false, false
-	return *x.file.Load(), created
 }
 
-func (x *sparseIndex[E]) close() {
+func (x *sparseIndex[E]) isDirty() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if f := x.file.Swap(nil); f != nil {
-		(*f).Close()
-	}
+	return x.dirty
 }
+
+// sync makes durable what the file holds, and tells whether its name is not. The
+// caller syncs that; from now on the index counts it as durable. After an error
+// the file stays open: it is not tried again.
+func (x *sparseIndex[E]) sync() (created bool, err error) {
+	x.mu.Lock()
+	dirty := x.dirty
+	if dirty {
+		created, x.created, x.dirty = x.created, false, false
+	}
+	x.mu.Unlock()
+	if !dirty {
+		return false, nil
+	}
+	file := *x.file.file.Load() // open while dirty
+	if err := file.Datasync(); err != nil {
+		return created, syncFault(err)
+	}
+	x.file.done()
+	return created, nil
+}
+
+// close closes the file for good.
+func (x *sparseIndex[E]) close() { x.file.close() }

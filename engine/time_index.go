@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"github.com/rollway/rollway/engine/vfs"
 )
 
 // TimeIndex maps timestamps to offsets: every record behind an entry's offset
@@ -32,8 +30,10 @@ type timeEntry struct {
 	last      uint32
 }
 
-func newTimeIndex(fs vfs.FS, name string, base Offset) *TimeIndex {
-	return &TimeIndex{base: base, sparseIndex: sparseIndex[timeEntry]{fs: fs, name: name}}
+func newTimeIndex(files *descriptors, name string, base Offset) *TimeIndex {
+	x := &TimeIndex{base: base, sparseIndex: sparseIndex[timeEntry]{name: name}}
+	x.file.init(files, nil)
+	return x
 }
 
 func (timeEntry) width() int { return timeEntryWidth }

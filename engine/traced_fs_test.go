@@ -37,8 +37,10 @@ type tracedFS struct {
 
 	mu     sync.Mutex
 	before func(call) error
-	calls  []call
-	open   map[string]int // open files by name
+	// changed is told of files that were opened and will be closed, under mu.
+	changed func(call)
+	calls   []call
+	open    map[string]int // open files by name
 	// synced and named are what a power cut leaves: the first bytes of a file,
 	// if its name is durable too.
 	size, synced map[string]int64
@@ -159,6 +161,9 @@ func (d *tracedFS) opened(op, name string, open func() (vfs.File, error)) (vfs.F
 		}
 		d.size[name] = size
 		d.synced[name] = min(d.synced[name], size)
+		if d.changed != nil {
+			d.changed(call{op: op, name: name})
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -274,5 +279,13 @@ func (f *tracedFile) Datasync() error {
 }
 
 func (f *tracedFile) Close() error {
-	return f.fs.do(call{op: "close", name: f.name}, f.File.Close, func() { f.fs.open[f.name]-- })
+	c := call{op: "close", name: f.name}
+	return f.fs.do(c, func() error {
+		f.fs.mu.Lock()
+		if f.fs.changed != nil {
+			f.fs.changed(c)
+		}
+		f.fs.mu.Unlock()
+		return f.File.Close()
+	}, func() { f.fs.open[f.name]-- })
 }

@@ -114,7 +114,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.Var(&o.notSentLowat, "not-sent-lowat", "most bytes that wait unsent in one socket; -1 leaves it to the system")
 	f.Var(&o.sendBuffer, "send-buffer", "send buffer of one socket; 0 lets the system tune it, which distant readers need")
 
-	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "most connections at once")
+	f.IntVar(&o.Engine.MaxOpenFiles, "max-open-files", 0, "most segment and index files that are open at once; 0: half of what the process may open")
+	f.IntVar(&o.MaxConnections, "max-connections", 0, "most connections at once; 0: 10000, or as many as the limit of open files leaves")
 	f.IntVar(&o.MaxConnectionsPerIP, "max-connections-per-ip", 1_000, "most connections from one address, loopback excepted")
 	f.IntVar(&o.MaxSubscriptions, "max-subscriptions", 1_024, "most subscriptions of one connection")
 	o.maxFrame = 16 << 20

@@ -120,9 +120,9 @@ func judgeOpenFiles(limit uint64) Finding {
 	f := Finding{OK, "open files", strconv.FormatUint(limit, 10), ""}
 	switch {
 	case limit <= leastOpenFiles:
-		f.Status, f.Remedy = Fail, fmt.Sprintf("connections and segments need one each: raise the hard limit to %d, by LimitNOFILE= of systemd or ulimit -Hn", wantOpenFiles)
+		f.Status, f.Remedy = Fail, fmt.Sprintf("half is for segments and indexes, of which busy partitions need three each, the rest for connections: raise the hard limit to %d, by LimitNOFILE= of systemd or ulimit -Hn", wantOpenFiles)
 	case limit < wantOpenFiles:
-		f.Status, f.Remedy = Warn, fmt.Sprintf("raise the hard limit to %d, by LimitNOFILE= of systemd or ulimit -Hn", wantOpenFiles)
+		f.Status, f.Remedy = Warn, fmt.Sprintf("half is for segments and indexes, the rest for connections: raise the hard limit to %d, by LimitNOFILE= of systemd or ulimit -Hn", wantOpenFiles)
 	}
 	return f
 }

@@ -29,6 +29,8 @@ const (
 	// JournalWrappedEarly uses a half of the journal again before the segments
 	// whose bytes it holds are synced.
 	JournalWrappedEarly Mutant = "journal-wrapped-early"
+	// DirtyDescriptorEvicted closes a file with unsynced bytes to open another.
+	DirtyDescriptorEvicted Mutant = "dirty-descriptor-evicted"
 	// SnapshotTrusted believes a producer snapshot of offsets that were cut off.
 	SnapshotTrusted Mutant = "producer-snapshot-trusted"
 )
@@ -38,4 +40,5 @@ var All = []Mutant{
 	AckBeforeSync, HighWatermarkBeforeSync, DirectoryNotSynced, SyncRetried, SyncErrorSwallowed,
 	ShortWriteIgnored, IndexTrusted, RecoveryPointBeforeIndexSync,
 	TruncateBelowHighWatermark, JournalPastDamage, JournalWrappedEarly, SnapshotTrusted,
+	DirtyDescriptorEvicted,
 }

@@ -25,6 +25,10 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if room := roomForConnections(o.Engine.MaxOpenFiles); o.MaxConnections > room {
+		o.Log.Warn("the limit of open files leaves room for fewer connections than are allowed",
+			"room", room, "max_connections", o.MaxConnections, "max_open_files", o.Engine.MaxOpenFiles)
+	}
 	budget, err := netloop.NewBudget(o.ReceiveBytes)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := n.Limits(), (Limits{MaxFrameBytes: 16 << 20, InFlightBytes: 64 << 20, MaxConnections: 10_000, MaxConnectionsPerIP: 1_000}); got != want {
+	if got, want := n.Limits(), (Limits{MaxFrameBytes: 16 << 20, InFlightBytes: 64 << 20, MaxConnections: min(10_000, roomForConnections(engine.DefaultMaxOpenFiles())), MaxConnectionsPerIP: 1_000}); got != want {
 		t.Errorf("limits %+v, want %+v", got, want)
 	}
 	if got := n.Budget().Limit(); got != 256<<20 {
@@ -72,4 +73,20 @@ func TestOptions(t *testing.T) {
 	bad(Options{DataDir: "x", MaxConnectionsPerIP: -1}, "MaxConnectionsPerIP is -1")
 	bad(Options{DataDir: "x", Version: strings.Repeat("x", 256)}, "at most 255 bytes")
 	bad(Options{DataDir: "x", Version: "\xff"}, "UTF-8")
+}
+
+// Connections get what the limit of open files leaves beside the segments, and a
+// few in any case.
+func TestConnectionsBesideOpenFiles(t *testing.T) {
+	f := func(limit uint64, openFiles, want int) {
+		t.Helper()
+		if got := connectionsBeside(limit, openFiles); got != want {
+			t.Errorf("limit %d, %d files: %d connections, want %d", limit, openFiles, got, want)
+		}
+	}
+	f(1024, 512, 464)
+	f(128, 64, 16)
+	f(64, 32, 16)
+	f(20_000, 10_000, 9952)
+	f(math.MaxUint64, 32<<10, 1<<30-32<<10-48)
 }

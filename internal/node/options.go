@@ -54,7 +54,8 @@ type Options struct {
 
 	// MaxConnections is how many connections one listener has open at once,
 	// MaxConnectionsPerIP how many of one address; that does not bind
-	// loopback. Defaults 10,000 and 1,000.
+	// loopback. Defaults 10,000, or as many as Engine.MaxOpenFiles and the limit
+	// of the process leave, and 1,000.
 	MaxConnections      int
 	MaxConnectionsPerIP int
 
@@ -92,7 +93,8 @@ func (o Options) withDefaults() (Options, error) {
 	mostFrame := largestFrame(o.ReceiveBytes)
 	setDefault(&o.MaxFrameBytes, min(defaultMaxFrameBytes, mostFrame))
 	setDefault(&o.InFlightBytes, max(defaultInFlightBytes, int64(o.MaxFrameBytes)))
-	setDefault(&o.MaxConnections, 10_000)
+	setDefault(&o.Engine.MaxOpenFiles, engine.DefaultMaxOpenFiles())
+	setDefault(&o.MaxConnections, min(10_000, roomForConnections(o.Engine.MaxOpenFiles)))
 	setDefault(&o.MaxConnectionsPerIP, 1_000)
 	if o.DataDir == "" && o.Engine.FS == nil {
 		return o, fmt.Errorf("node options: DataDir is empty, want a directory")

@@ -29,6 +29,7 @@ var refusals = []struct {
 	{engine.ErrClosed, wire.CodeServerClosing},
 	{engine.ErrNotReady, wire.CodeNotReady},
 	{engine.ErrNoSpace, wire.CodeLimitReached},
+	{engine.ErrTooManyOpenFiles, wire.CodeLimitReached},
 	{engine.ErrUnknownTopic, wire.CodeUnknownTopic},
 	{engine.ErrUnknownPartition, wire.CodeUnknownPartition},
 	{engine.ErrOffsetOutOfRange, wire.CodeOffsetOutOfRange},
