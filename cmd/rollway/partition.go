@@ -25,9 +25,9 @@ const partitionSkipHelp = `Let readers past damage in a partition.
 Records that were acknowledged, and whose bytes on the disk are now damaged or
 gone, are lost. The server serves all that lies before and behind them. A reader
 that gets there is stopped by an error that names their offsets, again and again,
-until this command gives them up: then readers go on behind them as if they had
-never been. Only the server's log tells of it from then on, and it cannot be taken
-back, so look first, with --dry-run.
+until this command gives them up: then readers go on behind them and are told
+nothing; rollway topic describe and rollway check still list them. It cannot be
+taken back, so look first, with --dry-run.
 
 Nothing is deleted: the damaged bytes stay in the .log file. Look for the records
 elsewhere, with their producer or in a backup, before they are given up.
