@@ -133,6 +133,7 @@ func (j *journal) room(bytes int) (carried []journalPromise, ok bool) {
 		return nil, false // that may wait for a partition that is being recovered, which takes long
 	}
 	if other.blocked || j.engine.failure() != nil {
+		j.flushAgain(other)
 		return nil, false
 	}
 	carried = j.engine.promises()
@@ -141,6 +142,19 @@ func (j *journal) room(bytes int) (carried []journalPromise, ok bool) {
 	}
 	j.turn()
 	return carried, true
+}
+
+// flushAgain tries a half once more that could not be flushed, if all of its
+// partitions have recovered meanwhile.
+func (j *journal) flushAgain(half *journalHalf) {
+	for p := range half.partitions {
+		if state := PartitionState(p.state.Load()); state == Recovering || state == Failed {
+			return
+		}
+	}
+	half.blocked = false
+	half.flushed = make(chan struct{})
+	j.engine.committing.Go(func() { j.engine.flushHalf(half) })
 }
 
 // turn begins the other half, which nobody needs any more, and has the segments

@@ -354,6 +354,33 @@ func TestJournalOfOfflinePartition(t *testing.T) {
 	}
 }
 
+// A half that waits for a partition is used again once that has recovered.
+func TestJournalHalfIsFlushedAgain(t *testing.T) {
+	fs := traceDir(t, t.TempDir())
+	e, p := journaledLog(t, fs)
+	produceEach(t, p, "1")
+	j := e.committer.journal
+	p.state.Store(int32(Recovering)) // as one that waits for space on its disk
+	half := &j.halves[j.current]
+	j.turn()
+	<-half.flushed
+	if _, ok := j.room(int(j.halfBytes) - 1); !ok {
+		t.Fatal("no room in an empty half")
+	}
+	j.position = j.halfBytes
+	if _, ok := j.room(1); ok || !half.blocked {
+		t.Fatal("a half is reused that a partition needs")
+	}
+	p.state.Store(int32(Ready))
+	if _, ok := j.room(1); ok {
+		t.Fatal("the half was reused before it was flushed")
+	}
+	<-half.flushed
+	if _, ok := j.room(1); !ok || j.halves[j.current].first != 0 {
+		t.Error("the half is not used again")
+	}
+}
+
 // The checkpoint syncs a segment whose bytes are durable in the journal only
 // before the recovery point passes them.
 func TestCheckpointSyncsJournaledSegments(t *testing.T) {
