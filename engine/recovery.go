@@ -273,6 +273,7 @@ func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 	first = max(first, 0)
 	var damage []DamagedRange
 	tailDamaged := false
+	persisted := p.recoveryPoint
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
 		r := segmentRecovery{p: p, s: s, found: f, epochs: epochs, more: holdsBatches(segments[i+1:])}
@@ -283,6 +284,7 @@ func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 		if err != nil {
 			return err
 		}
+		persisted = min(persisted, r.begun)
 		damage = append(damage, r.damage...)
 		p.log.next = s.next
 		if torn != nil {
@@ -301,6 +303,9 @@ func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 	if err := p.log.addDamage(damage); err != nil {
 		return err
 	}
+	// Index entries that were made anew below the point are in memory only: the
+	// next checkpoint has to begin there.
+	p.recoveryPoint = persisted
 	if s := p.log.active(); s != nil {
 		s.sealed.Store(tailDamaged)
 		if err := p.syncRecovered(s); err != nil {
@@ -326,7 +331,8 @@ type segmentRecovery struct {
 
 	check       *batchCheck
 	damage      []DamagedRange
-	tailDamaged bool // the segment ends with damage
+	tailDamaged bool   // the segment ends with damage
+	begun       Offset // where the check began
 }
 
 // run checks the batches that end above the recovery point. torn is what is wrong
@@ -342,7 +348,7 @@ func (r *segmentRecovery) run() (torn, err error) {
 		return nil, err
 	}
 	defer r.check.close()
-	r.check.epochs = r.epochs
+	r.check.epochs, r.begun = r.epochs, from.next
 	s.size, s.next = from.position, from.next
 	s.sinceIndexEntry = int64(s.size)
 	if entry, ok := s.index.last(); ok {

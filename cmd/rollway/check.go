@@ -28,7 +28,8 @@ Each problem is a line with the file, the position in it, the offset, what was
 found and what was wanted. The exit code is 1 if there was any.
 
 With --json each finding is an object on a line of its own, and so is the summary
-at the end. See also rollway dump, which prints what the files hold.`
+at the end. See also rollway dump, which prints what the files hold, and rollway
+repair, which mends what can be mended.`
 
 type checkOptions struct {
 	verify.Options

@@ -140,6 +140,40 @@ func TestCheck(t *testing.T) {
 	tr.check("check")
 }
 
+// What repair prints of a directory with damage of each sort, before and while it is
+// mended, and of one that has none.
+func TestRepair(t *testing.T) {
+	dir := dumpDir(t)
+	tr := &transcript{t: t}
+	tr.mask(regexp.QuoteMeta(filepath.Dir(dir)), "DIR")
+	tr.mask(`topic id [A-Za-z0-9_-]{22}`, "topic id "+idMask)
+	tr.mask(`checked in [^;]*;`, "checked in TIME;")
+	tr.run("", "repair", dir)
+	log := filepath.Join(dir, "orders-0", "00000000000000000000.log")
+	content, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[70] ^= 1
+	if err := os.WriteFile(log, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "orders-0", "leader-epoch-checkpoint"), []byte("0\n1\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "orders-1", "partition.metadata")); err != nil {
+		t.Fatal(err)
+	}
+	tr.run("", "repair", dir, "--dry-run")
+	tr.run("", "repair", dir, "--dry-run", "--json")
+	tr.run("", "repair", dir)
+	tr.run("", "repair", filepath.Join(dir, "missing"))
+	s := startServer(t, dir)
+	tr.run("", "repair", dir)
+	s.stop(t)
+	tr.check("repair")
+}
+
 // The progress line of check.
 func TestCheckProgress(t *testing.T) {
 	for _, c := range []struct {

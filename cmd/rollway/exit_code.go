@@ -22,8 +22,8 @@ const exitCodesHelp = `Every command says on standard error, in one line, why it
 
   0    done. A server: stopped by one SIGTERM or SIGINT, with a clean shutdown.
        A command whose standard output was closed by its reader (| head).
-  1    refused or failed; for dump and check: a problem was found; for doctor: a
-       check failed (a warning is none).
+  1    refused or failed; for dump and check: a problem was found; for repair: one
+       is left; for doctor: a check failed (a warning is none).
   2    wrong usage: an unknown command, flag, setting or value. Nothing was
        done.
   3    no server answered at the address, or the connection broke. Nothing is

@@ -76,6 +76,7 @@ func (p *program) newRoot() *cobra.Command {
 		p.newOffsets(),
 		p.newDump(),
 		p.newCheck(),
+		p.newRepair(),
 		p.newDoctor(),
 		p.newVersion(),
 		newExitCodesTopic(),

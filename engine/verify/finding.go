@@ -27,6 +27,8 @@ type Finding struct {
 	Line     int           `json:"line,omitempty"` // of a text file, from 1
 	Offset   record.Offset `json:"offset"`         // the first record that is concerned, -1: none or unknown
 	Text     string        `json:"text"`           // what was found and what was wanted
+
+	foreign bool // the name is ours, and what has it is no regular file
 }
 
 // String is the finding as one line.

@@ -92,13 +92,18 @@ func foreignType(path string, entry fs.DirEntry) Finding {
 	case entry.Type()&fs.ModeSymlink != 0:
 		what = "a symbolic link"
 	}
-	return whole(Problem, path, "%s, want a regular file", what)
+	f := whole(Problem, path, "%s, want a regular file", what)
+	f.foreign = true
+	return f
 }
 
 // unknownFile is the note of a name that is not ours.
 func unknownFile(path string) Finding {
 	if strings.HasSuffix(path, tempSuffix) {
 		return whole(Note, path, "left half written by a crash, and ignored")
+	}
+	if strings.Contains(path, asideRepaired) {
+		return whole(Note, path, "set aside by a repair, or with damage by the server; it is ignored")
 	}
 	return whole(Note, path, "unknown file, which is ignored")
 }
