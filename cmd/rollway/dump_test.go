@@ -17,7 +17,7 @@ import (
 func dumpDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	e, err := engine.Open(dir, engine.Options{JournalBytes: -1})
+	e, err := engine.Open(dir, engine.Options{JournalBytes: -1, BallastBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +82,7 @@ func TestDump(t *testing.T) {
 	tr.mask(`(id |id=|"topic_id":"|"value":")[A-Za-z0-9_-]{21}-`, "${1}"+idMask)
 	tr.mask(`"appended":\d+`, `"appended":NOW`)
 
+	tr.mask(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "BOOT-ID")
 	tr.run("", "dump", dir, "--records")
 	tr.run("", "dump", dir, "--records", "--json")
 	tr.run("", "dump", log, "--records", "--max-bytes", "3")
