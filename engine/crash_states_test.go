@@ -164,6 +164,7 @@ type crashRun struct {
 	// journalBytes is that of the options: so small that it turns every few
 	// groups, or none.
 	journalBytes int64
+	openFiles    int // the most that may be open; 0: the default
 
 	mem    *vfs.Mem
 	boot   string // of the machine; the death of a process does not end it
@@ -196,6 +197,7 @@ func (r *crashRun) options(fs vfs.FS, boot string) Options {
 		// What runs beside another call would make crashes hard to replay.
 		SyncParallelism: 1, RecoveryParallelism: 1,
 		JournalBytes: r.journalBytes, BallastBytes: -1, MinFreeBytes: -1, BootID: boot,
+		MaxOpenFiles: r.openFiles,
 	}
 }
 
@@ -287,6 +289,7 @@ func (r *crashRun) operations() []string {
 	}
 	r.share = 1 + r.random.IntN(12)
 	r.sizes = 100 << r.random.IntN(6)
+	r.openFiles = []int{0, leastOpenFiles}[r.random.IntN(2)]
 	r.journalBytes = []int64{-1, 48 << 10, 96 << 10}[r.random.IntN(3)]
 	ops := []string{"+"}
 	weights := []string{
