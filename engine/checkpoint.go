@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/rollway/rollway/internal/mutant"
@@ -47,50 +48,80 @@ func (e *Engine) tryCheckpoint() {
 func (e *Engine) checkpoint(final bool) (whole bool, err error) {
 	e.checkpointMu.Lock()
 	defer e.checkpointMu.Unlock()
+	moved, err := e.movePoints(final)
+	if err != nil {
+		return false, err
+	}
 	points, snapshots := offsetCheckpoint{}, offsetCheckpoint{}
 	whole = true
-	changed := final
-	var stayed []*Partition // for want of space: a line each would fill a log
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
-			if err := e.failure(); err != nil {
-				return false, err
-			}
-			if PartitionState(p.state.Load()) != Ready {
-				whole = false
-			} else if moved, err := e.checkpointOne(p, final); err != nil {
-				if isFinal(err) {
-					e.fail(err)
-					return false, err
-				}
-				whole = false
-				if !isNoSpace(err) || stayed == nil {
-					e.options.Log.Warn("recovery point stays", "partition", p.String(), "error", err)
-				}
-				if isNoSpace(err) {
-					stayed = append(stayed, p)
-				}
-			} else {
-				changed = changed || moved
-			}
 			point := p.recoveryPoint
-			if o := p.Offsets(); point < o.LogEnd {
+			if PartitionState(p.state.Load()) != Ready || point < p.Offsets().LogEnd {
 				whole = false
 			}
 			points[partitionKey{p.topic, p.index}] = point
 			p.listSnapshot(snapshots, e.snapshotList)
 		}
 	}
-	if len(stayed) > 1 {
-		e.options.Log.Warn("recovery points stay for want of space", "partitions", len(stayed))
-	}
 	if err := e.writeSnapshotList(snapshots); err != nil {
 		return false, err
 	}
-	if !changed {
-		return whole, nil
+	if !moved.changed && !final {
+		return whole && !moved.stayed, nil
 	}
-	return whole, e.writePoints(points)
+	return whole && !moved.stayed, e.writePoints(points)
+}
+
+// movedPoints is what became of the partitions' recovery points.
+type movedPoints struct {
+	changed bool // some point moved
+	stayed  bool // some point could not be moved
+	noSpace int  // how many of those for want of space
+}
+
+// movePoints moves the recovery points of all partitions, SyncParallelism at a
+// time, or as few as the bound of open files asks for: with thousands of them a
+// checkpoint is thousands of syncs. Its error is final. Under e.checkpointMu.
+func (e *Engine) movePoints(final bool) (all movedPoints, err error) {
+	var partitions []*Partition
+	for _, t := range e.Topics() {
+		partitions = append(partitions, t.partitions...)
+	}
+	const filesEach = 16 // a partition needs four, and is not to push others out
+	width := min(e.options.SyncParallelism, max(1, e.options.MaxOpenFiles/filesEach))
+	var mu sync.Mutex
+	err = forEach(partitions, width, func(p *Partition) error {
+		if err := e.failure(); err != nil {
+			return err
+		}
+		if PartitionState(p.state.Load()) != Ready {
+			return nil
+		}
+		moved, err := e.checkpointOne(p, final)
+		if isFinal(err) {
+			e.fail(err)
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all.changed = all.changed || moved
+		if err == nil {
+			return nil
+		}
+		all.stayed = true
+		if isNoSpace(err) {
+			all.noSpace++ // a line each would fill a log
+		}
+		if !isNoSpace(err) || all.noSpace == 1 {
+			e.options.Log.Warn("recovery point stays", "partition", p.String(), "error", err)
+		}
+		return nil
+	})
+	if all.noSpace > 1 {
+		e.options.Log.Warn("recovery points stay for want of space", "partitions", all.noSpace)
+	}
+	return all, err
 }
 
 // checkpointOne is Partition.checkpoint. A clean stop may draw on the ballast,
