@@ -24,16 +24,17 @@ const (
 
 // Engine is one open data directory. All methods may be called concurrently.
 type Engine struct {
-	options  Options
-	fs       vfs.FS
-	ownsFS   bool
-	lock     vfs.File
-	meta     metaProperties
-	metadata MetadataStore
-	stats    counters
-	space    space
-	ballast  ballast
-	files    *descriptors
+	options    Options
+	fs         vfs.FS
+	ownsFS     bool
+	lock       vfs.File
+	meta       metaProperties
+	metadata   MetadataStore
+	stats      counters
+	space      space
+	ballast    ballast
+	files      *descriptors
+	indexCache *indexCache
 
 	topics  atomic.Pointer[map[string]*Topic]
 	admin   sync.Mutex // one change of topics at a time
@@ -115,6 +116,7 @@ func Open(dir string, options Options) (*Engine, error) {
 	e.fs = &syncGuard{FS: e.fs, engine: e}
 	e.committer = newCommitter(e)
 	e.files = newDescriptors(e.fs, options.MaxOpenFiles)
+	e.indexCache = &indexCache{mostBytes: options.IndexCacheBytes}
 	if err := e.open(); err != nil {
 		close(e.stopBackground)
 		e.background.Wait()
@@ -471,6 +473,7 @@ func (e *Engine) closeCleanly() error {
 
 // release gives back what open took.
 func (e *Engine) release() error {
+	e.indexCache.close()
 	var errs []error
 	if e.journalFile != nil {
 		errs = append(errs, e.journalFile.Close())

@@ -52,7 +52,7 @@ type FetchRequest struct {
 // MaxBytes, empty at the high watermark. It never waits for records. It reads at
 // most two blocks of an index and batch headers for one index interval; where the
 // cursor fits, one block and one header, and nothing at all while the index
-// entries are still in memory.
+// entries are still in memory or the cache has the block and knows the entry.
 //
 // Errors: ErrOffsetOutOfRange, ErrNotReady, ErrTooManyOpenFiles,
 // ErrUnknownTopic after a deletion, *CorruptionError.

@@ -21,6 +21,7 @@ import (
 type Log struct {
 	fs     vfs.FS
 	files  *descriptors
+	cache  *indexCache
 	dir    string
 	logger *slog.Logger
 	// rolled is told the base of a new segment before anything is appended to

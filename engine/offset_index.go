@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"sync/atomic"
 )
 
 // OffsetIndex maps offsets to positions for some of a segment's batches: one at
@@ -33,13 +34,29 @@ type offsetEntry struct {
 
 const unknownFirst = math.MaxUint32
 
-func newOffsetIndex(files *descriptors, name string, base Offset) *OffsetIndex {
-	x := &OffsetIndex{base: base, sparseIndex: sparseIndex[offsetEntry]{name: name}}
+func newOffsetIndex(files *descriptors, cache *indexCache, name string, base Offset) *OffsetIndex {
+	x := &OffsetIndex{base: base, sparseIndex: sparseIndex[offsetEntry]{name: name, cache: cache}}
 	x.file.init(files, nil)
 	return x
 }
 
+// foundEntry is the answer of a lookup.
+type foundEntry struct {
+	offsetEntry
+	known *atomic.Uint32 // see indexBlock.firsts; nil if nothing is remembered of the entry
+}
+
+// confirm remembers the base offset of the entry's batch, once that batch's header
+// was read and agrees with the entry.
+func (e foundEntry) confirm(relativeFirst Offset) {
+	if e.known != nil && 0 <= relativeFirst && relativeFirst <= Offset(e.last) {
+		e.known.Store(uint32(relativeFirst) + 1)
+	}
+}
+
 func (offsetEntry) width() int { return offsetEntryWidth }
+
+func (offsetEntry) namesBatch() bool { return true }
 
 func (e offsetEntry) marshal(dst []byte) {
 	binary.BigEndian.PutUint32(dst, e.last)
@@ -91,12 +108,20 @@ func (x *OffsetIndex) append(first, last Offset, position Position) {
 
 // lookup returns the last entry whose batch ends at or before off: the batch
 // that holds off is this one or stands behind it.
-func (x *OffsetIndex) lookup(off Offset) (offsetEntry, bool, error) {
-	return x.floor(func(e offsetEntry) bool { return x.base+Offset(e.last) <= off })
+func (x *OffsetIndex) lookup(off Offset) (foundEntry, bool, error) {
+	return x.find(func(e offsetEntry) bool { return x.base+Offset(e.last) <= off })
 }
 
 // boundary returns the last batch in the index that starts at or before
 // position.
-func (x *OffsetIndex) boundary(position Position) (offsetEntry, bool, error) {
-	return x.floor(func(e offsetEntry) bool { return Position(e.position) <= position })
+func (x *OffsetIndex) boundary(position Position) (foundEntry, bool, error) {
+	return x.find(func(e offsetEntry) bool { return Position(e.position) <= position })
+}
+
+func (x *OffsetIndex) find(match func(offsetEntry) bool) (foundEntry, bool, error) {
+	e, known, ok, err := x.floorIn(match)
+	if known != nil {
+		e.first = known.Load() - 1 // unknownFirst, as long as it is 0
+	}
+	return foundEntry{e, known}, ok, err
 }

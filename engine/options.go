@@ -33,6 +33,11 @@ type Options struct {
 	// that is not in use is closed for another. Default DefaultMaxOpenFiles; at
 	// least 16.
 	MaxOpenFiles int
+	// IndexCacheBytes is how much memory blocks of index files are kept in, and
+	// what was learned of their entries from the log, so that reading the same
+	// again reads neither. It is taken as reads fill it. Default 64 MiB; negative:
+	// nothing is kept.
+	IndexCacheBytes int64
 	// OnFailure, if not nil, is called once, on its own goroutine, with the
 	// write-back error that stops the directory; see Engine.Failure.
 	OnFailure func(error)
@@ -94,6 +99,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.DefaultPartitions, 1)
 	setDefault(&o.MaxPartitions, 20_000)
 	setDefault(&o.MaxOpenFiles, DefaultMaxOpenFiles())
+	setDefault(&o.IndexCacheBytes, defaultIndexCacheBytes)
 	setDefault(&o.JournalBytes, defaultJournalBytes)
 	if o.BootID == "" {
 		o.BootID = vfs.BootID()

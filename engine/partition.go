@@ -83,7 +83,7 @@ type Partition struct {
 
 func newPartition(e *Engine, topic *TopicImage, index int32, config *topicconfig.Config) *Partition {
 	p := &Partition{engine: e, topic: topic.Name, id: topic.ID, index: index, dir: partitionDirName(topic.Name, index)}
-	p.log = &Log{fs: e.fs, files: e.files, dir: p.dir, logger: e.options.Log}
+	p.log = &Log{fs: e.fs, files: e.files, cache: e.indexCache, dir: p.dir, logger: e.options.Log}
 	p.log.rolled = p.rolled
 	p.snapshots.newest = noSnapshot
 	p.log.settings.Store(config)

@@ -227,7 +227,7 @@ func (p *Partition) openClean(end Offset) (bool, error) {
 	}
 	entry, ok := s.index.last()
 	if ok {
-		if _, err := s.firstOffset(entry, s.size); err != nil {
+		if _, err := s.firstOffset(foundEntry{offsetEntry: entry}, s.size); err != nil {
 			return false, nil
 		}
 	}
@@ -486,7 +486,7 @@ func (p *Partition) resume(s *Segment, point Offset) (checkpoint, error) {
 	}
 	entry, ok := s.index.last()
 	if ok {
-		if _, err := s.firstOffset(entry, s.size); err != nil {
+		if _, err := s.firstOffset(foundEntry{offsetEntry: entry}, s.size); err != nil {
 			return checkpoint{}, err
 		}
 	}

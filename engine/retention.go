@@ -219,7 +219,7 @@ func (pass *retentionPass) fileIsOld(s *Segment, config *topicconfig.Config) (bo
 // open, for most segments are looked at once. One that fails a check, or is
 // missing, is rebuilt.
 func (s *Segment) learnNewest() (int64, error) {
-	times := newTimeIndex(s.log.files, s.times.name, s.base)
+	times := newTimeIndex(s.log.files, s.log.cache, s.times.name, s.base)
 	defer times.close()
 	if err := times.load(s.next); err == nil {
 		if last, ok := times.last(); ok {

@@ -62,8 +62,8 @@ func newSegment(l *Log, base Offset) *Segment {
 		base:           base,
 		log:            l,
 		name:           segmentFileName(l.dir, base, ".log"),
-		index:          newOffsetIndex(l.files, segmentFileName(l.dir, base, ".index"), base),
-		times:          newTimeIndex(l.files, segmentFileName(l.dir, base, ".timeindex"), base),
+		index:          newOffsetIndex(l.files, l.cache, segmentFileName(l.dir, base, ".index"), base),
+		times:          newTimeIndex(l.files, l.cache, segmentFileName(l.dir, base, ".timeindex"), base),
 		next:           base,
 		newestLast:     -1,
 		firstTimestamp: noTimestamp,
@@ -386,9 +386,10 @@ func (s *Segment) locateFrom(start Position, off Offset, limit mark) (Position, 
 }
 
 // firstOffset is the base offset of the batch that entry, below limit, names.
-// Unless this process wrote the entry it reads that batch's header: an index has
-// no checksum, and nothing is sent on its word alone.
-func (s *Segment) firstOffset(entry offsetEntry, limit Position) (Offset, error) {
+// Unless this process wrote the entry, or has held it against the log before, it
+// reads that batch's header: an index has no checksum, and nothing is sent on its
+// word alone.
+func (s *Segment) firstOffset(entry foundEntry, limit Position) (Offset, error) {
 	if entry.first != unknownFirst {
 		return s.base + Offset(entry.first), nil
 	}
@@ -401,7 +402,9 @@ func (s *Segment) firstOffset(entry offsetEntry, limit Position) (Offset, error)
 	found := "no batch"
 	if scan.next() {
 		if scan.header.LastOffset() == last {
-			return scan.header.BaseOffset(), nil
+			first := scan.header.BaseOffset()
+			entry.confirm(first - s.base)
+			return first, nil
 		}
 		found = fmt.Sprintf("a batch that ends with offset %d", scan.header.LastOffset())
 	}

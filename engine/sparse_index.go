@@ -25,6 +25,9 @@ type indexEntry[E any] interface {
 	// follows names the check that fails if the entry may not stand behind
 	// prev, or is "".
 	follows(prev E) string
+	// namesBatch tells that the entry is about one batch, whose base offset is
+	// worth remembering.
+	namesBatch() bool
 }
 
 // sparseIndex is a file of fixed-size entries in rising order plus a tail of
@@ -35,7 +38,8 @@ type indexEntry[E any] interface {
 // There is one writer at a time, under the partition's mutex; lookups run
 // beside it and take no lock.
 type sparseIndex[E indexEntry[E]] struct {
-	name string
+	name  string
+	cache *indexCache
 
 	// view is nil until load or reset.
 	view atomic.Pointer[indexView[E]]
@@ -50,10 +54,15 @@ type sparseIndex[E indexEntry[E]] struct {
 // indexView is what readers see. It is immutable; the arrays behind fences and
 // tail may grow beyond its lengths.
 type indexView[E indexEntry[E]] struct {
-	persisted int // entries in the file
-	fences    []E // every indexBlockEntries-th of them, from the first
-	tail      []E // the entries behind them
-	last      E   // the last of all; zero when there are none
+	id        uint64 // of the entries in the file: views that differ in one have different ids
+	persisted int    // entries in the file
+	fences    []E    // every indexBlockEntries-th of them, from the first
+	tail      []E    // the entries behind them
+	last      E      // the last of all; zero when there are none
+}
+
+func newIndexView[E indexEntry[E]]() *indexView[E] {
+	return &indexView[E]{id: indexViews.Add(1)}
 }
 
 func (v *indexView[E]) count() int { return v.persisted + len(v.tail) }
@@ -64,7 +73,7 @@ func (v *indexView[E]) count() int { return v.persisted + len(v.tail) }
 func (x *sparseIndex[E]) load(accept func(E) string) error {
 	file, err := x.open()
 	if errors.Is(err, fs.ErrNotExist) {
-		x.view.Store(new(indexView[E]))
+		x.view.Store(newIndexView[E]())
 		return nil
 	}
 	if err != nil {
@@ -75,7 +84,7 @@ func (x *sparseIndex[E]) load(accept func(E) string) error {
 	if err != nil {
 		return err
 	}
-	view := new(indexView[E])
+	view := newIndexView[E]()
 	width := int64(view.last.width())
 	if size%width != 0 {
 		return x.corrupt(size/width*width, fmt.Errorf("file of %d bytes, want a multiple of %d", size, width))
@@ -169,32 +178,53 @@ func (x *sparseIndex[E]) sizeBytes() int64 {
 }
 
 // floor returns the last entry for which match is true; match must be true for
-// a prefix of the entries. It reads at most one block of the file.
+// a prefix of the entries. It reads at most one block of the file, none if that is
+// in the cache.
 func (x *sparseIndex[E]) floor(match func(E) bool) (found E, ok bool, err error) {
-	v := x.view.Load()
-	if n := prefix(v.tail, match); n > 0 {
-		return v.tail[n-1], true, nil
-	}
-	n := prefix(v.fences, match)
-	if n == 0 {
-		return found, false, nil
-	}
-	first := (n - 1) * indexBlockEntries
-	block := indexBlocks.Get().(*[]byte)
-	defer indexBlocks.Put(block)
-	entries, err := x.read(*block, first, min(indexBlockEntries, v.persisted-first))
-	if err != nil {
-		return found, false, err
-	}
-	n = prefixOfBytes(entries, match)
-	if n == 0 {
-		return found, false, x.corrupt(int64(first*found.width()), errors.New("entry changed since it was checked"))
-	}
-	return found.unmarshal(entries[(n-1)*found.width():]), true, nil
+	found, _, ok, err = x.floorIn(match)
+	return found, ok, err
 }
 
-// indexBlocks lends the memory of lookups; 12 bytes is the widest entry.
-var indexBlocks = sync.Pool{New: func() any {
+// floorIn is floor, with where the base offset of the entry's batch is remembered;
+// nil if it is not.
+func (x *sparseIndex[E]) floorIn(match func(E) bool) (found E, known *atomic.Uint32, ok bool, err error) {
+	v := x.view.Load()
+	if n := prefix(v.tail, match); n > 0 {
+		return v.tail[n-1], nil, true, nil
+	}
+	number := prefix(v.fences, match) - 1
+	if number < 0 {
+		return found, nil, false, nil
+	}
+	first, width := number*indexBlockEntries, found.width()
+	count := min(indexBlockEntries, v.persisted-first)
+	var entries []byte
+	block := x.cache.get(v.id, number, count*width)
+	if block != nil {
+		entries = block.entries[:count*width]
+	} else {
+		buffer := indexBuffers.Get().(*[]byte)
+		defer indexBuffers.Put(buffer)
+		if entries, err = x.read(*buffer, first, count); err != nil {
+			return found, nil, false, err
+		}
+	}
+	n := prefixOfBytes(entries, match)
+	if n == 0 {
+		return found, nil, false, x.corrupt(int64(first*width), errors.New("entry changed since it was checked"))
+	}
+	if block == nil {
+		firsts := 0
+		if found.namesBatch() {
+			firsts = count
+		}
+		block = x.cache.put(v.id, number, entries, firsts)
+	}
+	return found.unmarshal(entries[(n-1)*width:]), block.first(n - 1), true, nil
+}
+
+// indexBuffers lends the memory of lookups; 12 bytes is the widest entry.
+var indexBuffers = sync.Pool{New: func() any {
 	b := make([]byte, indexBlockEntries*timeEntryWidth)
 	return &b
 }}
@@ -292,7 +322,7 @@ func (x *sparseIndex[E]) touch() error {
 // from the file. Recovery calls it, before anybody reads.
 func (x *sparseIndex[E]) keep(match func(E) bool) error {
 	v := x.view.Load()
-	kept := new(indexView[E])
+	kept := newIndexView[E]()
 	block := make([]byte, indexBlockEntries*v.last.width())
 	for kept.persisted < v.persisted {
 		entries, err := x.read(block, kept.persisted, min(indexBlockEntries, v.persisted-kept.persisted))
@@ -321,7 +351,7 @@ func (x *sparseIndex[E]) reset() error {
 	if err := x.truncate(0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	x.view.Store(new(indexView[E]))
+	x.view.Store(newIndexView[E]())
 	return nil
 }
 

@@ -30,13 +30,15 @@ type timeEntry struct {
 	last      uint32
 }
 
-func newTimeIndex(files *descriptors, name string, base Offset) *TimeIndex {
-	x := &TimeIndex{base: base, sparseIndex: sparseIndex[timeEntry]{name: name}}
+func newTimeIndex(files *descriptors, cache *indexCache, name string, base Offset) *TimeIndex {
+	x := &TimeIndex{base: base, sparseIndex: sparseIndex[timeEntry]{name: name, cache: cache}}
 	x.file.init(files, nil)
 	return x
 }
 
 func (timeEntry) width() int { return timeEntryWidth }
+
+func (timeEntry) namesBatch() bool { return false }
 
 func (e timeEntry) marshal(dst []byte) {
 	binary.BigEndian.PutUint64(dst, uint64(e.timestamp))

@@ -63,7 +63,7 @@ type serveOptions struct {
 
 	coalesceBelow, notSentLowat, sendBuffer, maxFrame byteSize
 	inFlight, receive, maxCredit                      byteSize
-	minFree, ballast, journal                         byteSize
+	minFree, ballast, journal, indexCache             byteSize
 }
 
 func (p *program) newServe() *cobra.Command {
@@ -115,6 +115,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.Var(&o.sendBuffer, "send-buffer", "send buffer of one socket; 0 lets the system tune it, which distant readers need")
 
 	f.IntVar(&o.Engine.MaxOpenFiles, "max-open-files", 0, "most segment and index files that are open at once; 0: half of what the process may open")
+	o.indexCache = 64 << 20
+	f.Var(&o.indexCache, "index-cache", "memory for parts of index files that were read; -1: none")
 	f.IntVar(&o.MaxConnections, "max-connections", 0, "most connections at once; 0: 10000, or as many as the limit of open files leaves")
 	f.IntVar(&o.MaxConnectionsPerIP, "max-connections-per-ip", 1_000, "most connections from one address, loopback excepted")
 	f.IntVar(&o.MaxSubscriptions, "max-subscriptions", 1_024, "most subscriptions of one connection")
@@ -167,7 +169,7 @@ func (o *serveOptions) complete(s *settings) error {
 	o.MaxFrameBytes, o.InFlightBytes = int(o.maxFrame), int64(o.inFlight)
 	o.ReceiveBytes, o.MaxCredit = int64(o.receive), int64(o.maxCredit)
 	o.Engine.MinFreeBytes, o.Engine.BallastBytes = int64(o.minFree), int64(o.ballast)
-	o.Engine.JournalBytes = int64(o.journal)
+	o.Engine.JournalBytes, o.Engine.IndexCacheBytes = int64(o.journal), int64(o.indexCache)
 	o.Engine.TopicDefaults = s.topics
 	if _, err := topicconfig.Parse(nil, s.topics); err != nil {
 		return usagef("topic defaults: %v", err)
