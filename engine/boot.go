@@ -27,9 +27,9 @@ func (e *Engine) readBoot() (bool, error) {
 }
 
 // markBoot writes this boot's id, once nothing is left in the directory that
-// another boot may have torn.
+// another boot may have torn or a failed write left in doubt.
 func (e *Engine) markBoot() {
-	if e.sameBoot || e.options.BootID == "" || e.failure() != nil {
+	if e.failure() != nil {
 		return
 	}
 	for _, t := range e.Topics() {
@@ -38,6 +38,10 @@ func (e *Engine) markBoot() {
 				return
 			}
 		}
+	}
+	e.forgetFailure()
+	if e.sameBoot || e.options.BootID == "" {
+		return
 	}
 	err := writeFileAtomic(e.fs, ".", bootFile, []byte(e.options.BootID+"\n"))
 	if isFinal(err) {

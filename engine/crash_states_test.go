@@ -365,8 +365,8 @@ func abandon(e *Engine) {
 
 // crash has the process die, or the power be cut, and goes on with what is left.
 func (r *crashRun) crash(keep vfs.Keep) error {
-	if keep == vfs.KeepAll && r.lost {
-		keep = vfs.KeepSynced // what is lost can still be read when only the process dies
+	if keep == vfs.KeepAll && r.inDoubt() {
+		keep = vfs.KeepSynced
 	}
 	r.fs.hook(nil)
 	left := r.mem.CrashClone(r.random.Uint64(), keep)
@@ -421,9 +421,7 @@ func (r *crashRun) operate(op string) error {
 // one that has stopped the directory is followed by a crash.
 func (r *crashRun) settled(err error) error {
 	if r.engine.Failure() != nil {
-		// Not only the death of the process: what a failed sync has lost can
-		// still be read then.
-		return r.crash([]vfs.Keep{vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepSynced}[r.random.IntN(3)])
+		return r.crash([]vfs.Keep{vfs.KeepRandom, vfs.KeepOrdered, vfs.KeepSynced, vfs.KeepAll}[r.random.IntN(4)])
 	}
 	var errno syscall.Errno
 	if err != nil && r.faults.Failed() == 0 && !r.lost && !errors.As(err, &errno) {
@@ -699,11 +697,17 @@ func (r *crashRun) keeps() []vfs.Keep {
 	if r.points%2 == 0 {
 		keeps[2] = vfs.KeepOrdered
 	}
-	// What a failed sync has lost can still be read when only the process dies.
-	if r.faults.Failed() == 0 && !r.lost {
+	if !r.inDoubt() {
 		keeps = append(keeps, vfs.KeepAll)
 	}
 	return keeps
+}
+
+// inDoubt tells whether what a failed sync has lost can still be read when only
+// the process dies, and nothing says so yet.
+func (r *crashRun) inDoubt() bool {
+	_, err := r.mem.Stat(storageFailedFile)
+	return err != nil && (r.faults.Failed() > 0 || r.lost)
 }
 
 // look opens an engine on an image and checks what it shows; for some images

@@ -58,6 +58,7 @@ type Engine struct {
 	journalMissed  atomic.Bool  // one could not be made, and that was logged
 	retireJournal  func() error // ends a journal that is not written on; under checkpointMu
 	sameBoot       bool         // the last process ran in this boot; set by open
+	rewrites       bool         // the page cache may show what the disk has not; set by open
 	checkpointMu   sync.Mutex
 	points         offsetCheckpoint // what the recovery point file says; immutable; under checkpointMu
 	snapshotList   offsetCheckpoint // what producerSnapshotsFile says; immutable; under checkpointMu
@@ -140,6 +141,9 @@ func (e *Engine) open() (err error) {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if e.rewrites, err = e.hasFailed(); err != nil {
 		return err
 	}
 	if err := e.withBallast(e.openMetadata); err != nil {
@@ -228,6 +232,12 @@ func (e *Engine) openMetadata() error {
 	}
 	if log.torn > 0 {
 		e.options.Log.Warn("torn tail of the metadata log was cut off", "path", metadataLogFile, "bytes", log.torn)
+	}
+	if e.rewrites {
+		if err := log.rewrite(); err != nil {
+			log.Close()
+			return err
+		}
 	}
 	e.metadata = log
 	return nil
@@ -388,6 +398,9 @@ func (e *Engine) failure() error {
 func (e *Engine) fail(err error) {
 	if !e.failed.CompareAndSwap(nil, &err) {
 		return
+	}
+	if isFinal(err) {
+		e.noteFailure(err)
 	}
 	e.options.Log.Error("data directory has stopped: nothing more is appended or acknowledged until a restart", "dir", e.fs.Path(), "error", err)
 	for _, t := range e.Topics() {

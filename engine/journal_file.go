@@ -21,6 +21,11 @@ func (e *Engine) findJournal(clean bool) error {
 		return err
 	}
 	e.journalFile = scan.file
+	if e.rewrites {
+		if err := scan.rewrite(); err != nil {
+			return err
+		}
+	}
 	j := scan.resume(e)
 	if !clean {
 		e.assignEntries(scan, j)

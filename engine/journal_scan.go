@@ -34,6 +34,8 @@ type journalChain struct {
 
 // journalRecordAt is one record whose checksum is right.
 type journalRecordAt struct {
+	at                                 int64 // in the file
+	size                               int
 	sequence, tail, previous, checksum uint64
 	entries                            []journalEntry
 }
@@ -190,6 +192,7 @@ func parseJournalRecord(b []byte, at int64) (journalRecordAt, error) {
 		return journalRecordAt{}, fmt.Errorf("record of %d bytes, want what its length says and at least %d", len(b), journalRecordSize)
 	}
 	r := journalRecordAt{
+		at: at, size: len(b),
 		sequence: binary.BigEndian.Uint64(b[4:]),
 		tail:     binary.BigEndian.Uint64(b[12:]),
 		previous: binary.BigEndian.Uint64(b[20:]),

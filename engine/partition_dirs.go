@@ -170,7 +170,7 @@ func (e *Engine) sweep() error {
 func isRootFile(name string) bool {
 	switch strings.TrimSuffix(name, tempSuffix) {
 	case lockFile, metaPropertiesFile, metadataLogFile, cleanShutdownFile, recoveryPointFile, logStartOffsetFile, producerSnapshotsFile,
-		ballastFile, journalFile, bootFile,
+		ballastFile, journalFile, bootFile, storageFailedFile,
 		"replication-offset-checkpoint", "cleaner-offset-checkpoint", "bootstrap.checkpoint":
 		return true
 	}

@@ -372,6 +372,9 @@ func (r *segmentRecovery) run() (torn, err error) {
 		default:
 			r.p.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
 			r.p.snapshots.behind = r.p.snapshots.behind || b.ProducerID() >= 0
+			if err := r.rewrite(b); err != nil {
+				return nil, err
+			}
 			s.note(b)
 			r.tailDamaged = false
 		}

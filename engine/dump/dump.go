@@ -153,7 +153,7 @@ func (d *dumper) file(name string, f vfs.File) error {
 		return d.offsetIndex(f, size, base)
 	case KindTimeIndex:
 		return d.timeIndex(f, size, base)
-	case KindOther, KindLock, KindBallast:
+	case KindOther, KindLock, KindBallast, KindFailure:
 		return nil
 	case KindJournal:
 		return d.journal(f, size)
@@ -201,6 +201,7 @@ var kinds = map[string]Kind{
 	"rollway-journal":                  KindJournal,
 	"rollway-quarantine":               KindQuarantine,
 	"rollway-boot":                     KindBoot,
+	"rollway-storage-failed":           KindFailure,
 }
 
 // KindOf tells what a file is by its name, without directories.

@@ -34,8 +34,9 @@ const (
 	KindJournal        Kind = "journal"
 	KindQuarantine     Kind = "quarantine"
 	KindBoot           Kind = "boot id"
-	KindBallast        Kind = "ballast" // not read
-	KindOther          Kind = "other"   // not read
+	KindFailure        Kind = "storage failure" // not read
+	KindBallast        Kind = "ballast"         // not read
+	KindOther          Kind = "other"           // not read
 )
 
 // Batch is one whole batch of a log. Its crc and counts are right.

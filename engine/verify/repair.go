@@ -178,7 +178,7 @@ func (r *repair) plan(c *checker, f Finding) error {
 			r.aside = append(r.aside, rel)
 		}
 	case dump.KindLeaderEpochs, dump.KindProducers, dump.KindRecoveryPoints, dump.KindLogStarts, dump.KindSnapshotList,
-		dump.KindQuarantine, dump.KindCleanShutdown, dump.KindBoot, dump.KindBallast:
+		dump.KindQuarantine, dump.KindCleanShutdown, dump.KindBoot, dump.KindFailure, dump.KindBallast:
 		action.Step = Rebuild
 		if present {
 			action.Step = SetAside

@@ -77,7 +77,7 @@ func (c *checker) root(entries []fs.DirEntry) error {
 // that they are files: what is in them is made anew, or nothing.
 func isRootFile(name string) bool {
 	switch dump.KindOf(name) {
-	case dump.KindBallast, dump.KindBoot:
+	case dump.KindBallast, dump.KindBoot, dump.KindFailure:
 		return true
 	}
 	return false

@@ -332,7 +332,6 @@ func (s syncedFiles) close() error {
 type engineTarget struct {
 	engine     *engine.Engine
 	partitions []*engine.Partition
-	acks       engine.Acks
 	journals   bool
 }
 
