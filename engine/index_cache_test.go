@@ -311,23 +311,24 @@ func cacheGoroutines() int {
 // An engine that nobody reads blocks from has no cache; one that has ends it with
 // Close.
 func TestIndexCacheGoroutines(t *testing.T) {
-	before := cacheGoroutines()
+	ended := func() {
+		for cacheGoroutines() != 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	within(t, "end of the caches of tests before", ended)
 	p, _, _, size := sealedSegments(t)
-	if n := cacheGoroutines() - before; n != 0 {
+	if n := cacheGoroutines(); n != 0 {
 		t.Errorf("%d goroutines of an idle engine's cache, want none", n)
 	}
 	readThrough(t, p, &Cursor{}, 50*size)
-	if n := cacheGoroutines() - before; n == 0 {
+	if cacheGoroutines() == 0 {
 		t.Error("no goroutines of a cache in use; the count is wrong")
 	}
 	if err := p.engine.Close(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, "end of the cache's goroutines", func() {
-		for cacheGoroutines() != before {
-			time.Sleep(time.Millisecond)
-		}
-	})
+	within(t, "end of the cache's goroutines", ended)
 }
 
 // An engine has as many goroutines for a thousand partitions that were written and
