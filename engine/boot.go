@@ -12,8 +12,13 @@ import (
 // wrote.
 const bootFile = "rollway-boot"
 
-// readBoot tells whether the directory carries the id of this boot.
+// readBoot tells whether the directory carries the id of this boot, and so the page
+// cache has what was written. After a failed write or sync it may not: the pages
+// are lost when the kernel drops them, or the file system is mounted anew.
 func (e *Engine) readBoot() (bool, error) {
+	if e.rewrites {
+		return false, nil
+	}
 	const longest = 256
 	content, err := readFileBounded(e.fs, bootFile, longest)
 	switch {

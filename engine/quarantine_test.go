@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/internal/golden"
@@ -259,6 +261,42 @@ func TestSameBootTearsTheEndOnly(t *testing.T) {
 		p[5*size+70] ^= 1
 		return p
 	}, 8, 1)
+}
+
+// After a failed sync the page cache need not have what was written, although it
+// is the same boot: what is bad above the durable end was torn then, and what
+// stands behind it was never acknowledged.
+func TestFailedSyncTearsInTheSameBoot(t *testing.T) {
+	fs := traceDir(t, t.TempDir())
+	e := openEngine(t, "", onFS(fs), sameBoot)
+	p := createTopic(t, e, "t")
+	produceEach(t, p, "0", "1")
+	fs.hook(func(c call) error {
+		if c.isLog("datasync") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	p.Append(&AppendRequest{Batches: batchOf(t, 1, "2")}, &AppendRequest{Batches: batchOf(t, 1, "3")})
+	within(t, "the failure", func() {
+		for e.Failure() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	e.Close()
+	size := len(batchOf(t, 1, "0"))
+	edit(t, func(p []byte) []byte {
+		p[3*size-1] ^= 1
+		return p
+	}, fs.Path(), "t-0", firstLog)
+	e = openEngine(t, fs.Path(), sameBoot)
+	holds(t, partition(t, e, "t"), "0", "1")
+	if d := partition(t, e, "t").Damage(); len(d) > 0 {
+		t.Errorf("damage %+v", d)
+	}
+	if _, err := os.Stat(filepath.Join(fs.Path(), storageFailedFile)); err == nil {
+		t.Error("the note of the failure is still there")
+	}
 }
 
 // Damage below the recovery point is found by who meets it; what stands behind it
