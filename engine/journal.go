@@ -186,6 +186,10 @@ func (j *journal) tail() uint64 {
 	return j.halves[j.current].first
 }
 
+// padding is what stands behind a record up to the end of its last block: a block
+// that is written as a whole need not be read first.
+var padding [journalBlock]byte
+
 // write makes a group's record durable. room has said that there is room.
 // written is false if the file system had none, as one that copies on write may
 // say; then the group must be synced in its files.
@@ -197,7 +201,7 @@ func (j *journal) write(r *journalRecord) (written bool, err error) {
 	bytes := r.seal(j.sequence, j.tail(), j.previous)
 	at := j.start(j.current) + j.position
 	invariant.Check(j.position+wholeBlocks(len(bytes)) <= j.halfBytes, "journal record of %d bytes at %d of %d", len(bytes), j.position, j.halfBytes)
-	if _, err := j.file.WriteAt(at, bytes); err != nil {
+	if _, err := j.file.WriteAt(at, bytes, padding[:wholeBlocks(len(bytes))-int64(len(bytes))]); err != nil {
 		err = writeFault(fmt.Errorf("journal a group of %d bytes at %d: %w", len(bytes), at, err))
 		return false, err
 	}
@@ -341,20 +345,23 @@ func createJournal(fs vfs.FS, journalBytes int64, stop <-chan struct{}) (vfs.Fil
 var errStopped = errors.New("engine: closing")
 
 func fillJournal(file vfs.File, half int64, stop <-chan struct{}) error {
-	zeros := make([]byte, 1<<20)
+	const piece = 1 << 20 // written back at a time
 	size := journalHeaders + 2*half
-	for at := int64(0); at < size; at += int64(len(zeros)) {
+	for at := int64(0); at < size; at += journalBlock {
 		select {
 		case <-stop:
 			return errStopped
 		default:
 		}
-		n := min(int64(len(zeros)), size-at)
-		if _, err := file.WriteAt(at, zeros[:n]); err != nil {
+		// A block at a time: the kernel may keep a larger write as one folio, which
+		// each small commit would then dirty as a whole.
+		if _, err := file.WriteAt(at, padding[:]); err != nil {
 			return writeFault(err)
 		}
-		if err := file.StartWriteback(at, n); err != nil {
-			return syncFault(err)
+		if written := at + journalBlock; written%piece == 0 {
+			if err := file.StartWriteback(written-piece, piece); err != nil {
+				return syncFault(err)
+			}
 		}
 	}
 	return writeJournalHeader(file, journalHeader{half: half, first: 1})
