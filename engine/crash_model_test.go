@@ -43,6 +43,9 @@ type crashPartition struct {
 	end     Offset // where the next append goes
 	// need is the end of what was acknowledged or visible and promised to stay.
 	need Offset
+	// start is where DeleteRecords has answered that the log begins, and mostStart
+	// the furthest that it was asked for, or that retention may have gone.
+	start, mostStart Offset
 	// producer and sequence are those of the next batch.
 	producer int64
 	sequence int32
@@ -165,12 +168,18 @@ func (m *crashPartition) check(p *Partition) error {
 	if o.LogEnd < m.need {
 		return fmt.Errorf("%s ends at offset %d, but was acknowledged or visible up to %d", p, o.LogEnd, m.need)
 	}
+	if o.LogStart < m.start || o.LogStart > m.mostStart {
+		return fmt.Errorf("%s begins at offset %d, but records were deleted up to %d, and at most to %d", p, o.LogStart, m.start, m.mostStart)
+	}
 	found, err := readBatches(p, o.LogStart)
 	if err != nil {
 		return err
 	}
 	next := o.LogStart
-	for _, b := range found {
+	for i, b := range found {
+		if i == 0 && b.BaseOffset() < next && next < b.NextOffset() {
+			next = b.BaseOffset() // the log begins inside of this batch
+		}
 		if b.BaseOffset() != next {
 			return fmt.Errorf("%s has a batch at offset %d behind one that ends at %d", p, b.BaseOffset(), next)
 		}
@@ -182,10 +191,10 @@ func (m *crashPartition) check(p *Partition) error {
 	if next != o.LogEnd {
 		return fmt.Errorf("%s ends at offset %d, its batches at %d", p, o.LogEnd, next)
 	}
-	if err := m.checkLookups(p, found); err != nil {
+	if err := m.checkLookups(p, found, o.LogStart); err != nil {
 		return err
 	}
-	return checkProducers(p, found)
+	return checkProducers(p, found, o.LogStart)
 }
 
 // asked tells whether b was to be appended where it is: below what was promised
@@ -206,9 +215,9 @@ func (m *crashPartition) asked(b record.Batch) bool {
 }
 
 // checkLookups finds each batch by its offsets and by its time.
-func (m *crashPartition) checkLookups(p *Partition, found []record.Batch) error {
+func (m *crashPartition) checkLookups(p *Partition, found []record.Batch, start Offset) error {
 	for _, b := range found {
-		for _, off := range []Offset{b.BaseOffset(), b.NextOffset() - 1} {
+		for _, off := range []Offset{max(b.BaseOffset(), start), b.NextOffset() - 1} {
 			s, err := p.Fetch(FetchRequest{Offset: off, MaxBytes: 1})
 			if err != nil {
 				return fmt.Errorf("fetch from %s at %d: %w", p, off, err)
@@ -227,8 +236,9 @@ func (m *crashPartition) checkLookups(p *Partition, found []record.Batch) error 
 	return nil
 }
 
-// checkProducers holds what is known of idempotent producers against the log.
-func checkProducers(p *Partition, found []record.Batch) error {
+// checkProducers holds what is known of idempotent producers against the log,
+// which may hold nothing of a producer any more if its start has moved.
+func checkProducers(p *Partition, found []record.Batch, start Offset) error {
 	want := map[int64]record.Batch{}
 	for _, b := range found {
 		if b.ProducerID() >= 0 {
@@ -237,6 +247,9 @@ func checkProducers(p *Partition, found []record.Batch) error {
 	}
 	for _, known := range p.Producers() {
 		last, ok := want[known.ID]
+		if !ok && known.LastOffset < start {
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("%s remembers %+v, who has no batch in the log", p, known)
 		}
@@ -314,6 +327,7 @@ func (m *crashPartition) settle(p *Partition) {
 	m.live = p
 	m.end = p.Offsets().LogEnd
 	m.need = m.end
+	m.mostStart = p.Offsets().LogStart
 	found, err := readBatches(p, p.Offsets().LogStart)
 	if err != nil {
 		panic(err) // it was read by check a moment ago

@@ -133,7 +133,7 @@ func (h *crashHunt) run(name string) {
 }
 
 // crashOperations are what short workloads are made of.
-var crashOperations = []string{"append0", "append1", "roll", "checkpoint", "create", "delete", "reopen", "kill"}
+var crashOperations = []string{"append0", "append1", "roll", "checkpoint", "create", "delete", "retain", "deleterecords", "reopen", "kill"}
 
 // shortWorkloads lists all workloads of up to three operations. A workload whose
 // beginning is another one's takes its crash states behind that only, so that
@@ -294,7 +294,8 @@ func (r *crashRun) operations() []string {
 	ops := []string{"+"}
 	weights := []string{
 		"append0", "append0", "append1", "append1", "both", "both", "batches", "batches", "roll", "roll",
-		"checkpoint", "create", "delete", "loose", "loose", "looseroll", "reopen", "kill", "cut", "fault", "fault", "full", "writeback",
+		"checkpoint", "create", "delete", "retain", "deleterecords", "deleterecords", "loose", "loose", "looseroll",
+		"reopen", "kill", "cut", "fault", "fault", "full", "writeback",
 	}
 	for range 4 + r.random.IntN(24) {
 		ops = append(ops, weights[r.random.IntN(len(weights))])
@@ -403,6 +404,10 @@ func (r *crashRun) operate(op string) error {
 		return r.settled(err)
 	case "delete":
 		return r.delete()
+	case "retain":
+		return r.retain()
+	case "deleterecords":
+		return r.deleteRecords()
 	case "reopen":
 		return r.reopen()
 	case "kill":
@@ -591,6 +596,67 @@ func (r *crashRun) delete() error {
 		}
 	}
 	return r.settled(nil)
+}
+
+// existing returns the partitions that the running engine has.
+func (r *crashRun) existing() (all []*crashPartition) {
+	for _, t := range r.model.topics {
+		for _, p := range t.partitions {
+			if t.state == topicThere && p.live != nil {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// retain has retention delete what goes beyond a few bytes, and unlinks it.
+func (r *crashRun) retain() error {
+	if r.engine == nil || r.engine.Failure() != nil {
+		return nil
+	}
+	all := r.existing()
+	keep := int64(r.random.IntN(3000))
+	r.mu.Lock()
+	for _, p := range all {
+		p.mostStart = p.end
+	}
+	r.mu.Unlock()
+	for _, p := range all {
+		config := p.live.log.config()
+		defer p.live.configure(config)
+		tune(p.live, func(c *topicconfig.Config) { c.RetentionBytes, c.RetentionMs = keep, -1 })
+	}
+	r.engine.retain()
+	hurryRemovals(r.engine)
+	r.engine.removeDue()
+	r.mu.Lock()
+	for _, p := range all {
+		p.mostStart = p.live.Offsets().LogStart
+	}
+	r.mu.Unlock()
+	return r.settled(nil)
+}
+
+// deleteRecords deletes the first records of a partition, to a batch or into one.
+func (r *crashRun) deleteRecords() error {
+	all := r.existing()
+	if len(all) == 0 || r.engine.Failure() != nil {
+		return nil
+	}
+	p := all[r.random.IntN(len(all))]
+	o := p.live.Offsets()
+	before := o.LogStart + Offset(r.random.Int64N(int64(o.HighWatermark-o.LogStart)+1))
+	r.mu.Lock()
+	p.mostStart = max(p.mostStart, before)
+	r.mu.Unlock()
+	_, err := p.live.DeleteRecords(before)
+	if err == nil {
+		r.mu.Lock()
+		p.start = before
+		r.mu.Unlock()
+	}
+	return r.settled(err)
 }
 
 // reopen stops the engine cleanly and starts it again.
