@@ -25,7 +25,7 @@
 //
 // In the order in which they may be taken: Engine.admin, Engine.metaMu,
 // Engine.checkpointMu, Partition.mu, Segment.indexMu, Partition.marksMu, and the
-// leaves committer.mu, waiters.mu, sparseIndex.mu, Segment.openMu and
+// leaves committer.mu, waiters.mu, sparseIndex.mu, descriptor.mu, descriptors.mu and
 // indexCache.mu. Readers take none but the last, for reading, on the way to a slice
 // of a segment whose indexes are loaded: offsets, segment lists and index views are
 // immutable snapshots behind atomic pointers.
