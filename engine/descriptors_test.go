@@ -53,8 +53,10 @@ func (w *fileWatch) check(c call) {
 		return
 	}
 	if c.op == "close" {
-		if size, synced := w.fs.size[c.name], w.fs.synced[c.name]; synced < size && !w.ending {
-			w.t.Errorf("%s is closed with %d bytes, %d synced", c.name, size, synced)
+		// By description, not by name: while one that was taken from the clock is
+		// being closed, the next one of the file may write already.
+		if c.dirty && !w.ending {
+			w.t.Errorf("%s is closed with unsynced bytes", c.name)
 		}
 		return
 	}

@@ -294,7 +294,9 @@ func (x *sparseIndex[E]) persist() error {
 		e.marshal(bytes[i*width:])
 	}
 	x.setDirty()
-	if _, err := file.WriteAt(int64(v.persisted*width), bytes); err != nil {
+	_, err = file.WriteAt(int64(v.persisted*width), bytes)
+	x.setDirty() // a sync that began before the write has taken the first one along
+	if err != nil {
 		return writeFault(err)
 	}
 	for _, e := range v.tail {
@@ -362,7 +364,9 @@ func (x *sparseIndex[E]) truncate(size int64) error {
 	}
 	defer x.file.done()
 	x.setDirty()
-	if err := file.Truncate(size); err != nil {
+	err = file.Truncate(size)
+	x.setDirty() // as in persist
+	if err != nil {
 		return syncFault(err)
 	}
 	return nil

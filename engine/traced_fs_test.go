@@ -19,6 +19,7 @@ type call struct {
 	name  string
 	at    int64
 	bytes int64
+	dirty bool // of a close: this description wrote bytes that it did not sync
 }
 
 func (c call) String() string { return c.op + " " + c.name }
@@ -229,6 +230,9 @@ type tracedFile struct {
 	vfs.File
 	fs   *tracedFS
 	name string
+	// wrote counts the writes through this description, synced those before its
+	// last sync. Under fs.mu.
+	wrote, synced int
 }
 
 func (f *tracedFile) ReadAt(p []byte, off int64) (n int, err error) {
@@ -250,7 +254,10 @@ func (f *tracedFile) WriteAt(off int64, bufs ...[]byte) (n int64, err error) {
 		ran = true
 		n, err = f.File.WriteAt(off, bufs...)
 		return err
-	}, func() { f.fs.size[f.name] = max(f.fs.size[f.name], off+c.bytes) })
+	}, func() {
+		f.fs.size[f.name] = max(f.fs.size[f.name], off+c.bytes)
+		f.wrote++
+	})
 	if !ran {
 		n, _ = f.File.WriteAt(off, half)
 	}
@@ -267,21 +274,26 @@ func (f *tracedFile) Truncate(size int64) error {
 // Datasync makes durable what was written before it began.
 func (f *tracedFile) Datasync() error {
 	var size int64
+	var wrote int
 	return f.fs.do(call{op: "datasync", name: f.name}, func() error {
 		f.fs.mu.Lock()
-		size = f.fs.size[f.name]
+		size, wrote = f.fs.size[f.name], f.wrote
 		f.fs.mu.Unlock()
 		if f.fs.noSync {
 			return nil
 		}
 		return f.File.Datasync()
-	}, func() { f.fs.synced[f.name] = max(f.fs.synced[f.name], size) })
+	}, func() {
+		f.fs.synced[f.name] = max(f.fs.synced[f.name], size)
+		f.synced = max(f.synced, wrote)
+	})
 }
 
 func (f *tracedFile) Close() error {
 	c := call{op: "close", name: f.name}
 	return f.fs.do(c, func() error {
 		f.fs.mu.Lock()
+		c.dirty = f.synced < f.wrote
 		if f.fs.changed != nil {
 			f.fs.changed(c)
 		}
