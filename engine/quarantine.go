@@ -105,8 +105,8 @@ func (q *quarantine) bound(s *Segment, from Position, limit mark) mark {
 	return limit
 }
 
-// set replaces the ranges by those that change makes of them, and the file,
-// durably. It takes over the result of change.
+// setDamage replaces the ranges by those that change makes of a copy of them, and
+// the file, durably.
 func (l *Log) setDamage(change func([]DamagedRange) []DamagedRange) error {
 	q := &l.damage
 	q.mu.Lock()
