@@ -3,8 +3,8 @@
 // not one for each of them.
 //
 // Node is the only type. A frontend takes from it the engine, the budget that
-// all connections receive into, the counters of what was sent which way, the
-// limits, the version to announce and the logger. A Node knows no protocol and
+// all connections receive into, the counters of what was sent which way, where
+// requests are counted, the limits, the version to announce and the logger. A Node knows no protocol and
 // no listener.
 //
 // # Order of the end

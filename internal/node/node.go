@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/metrics"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/zerocopy"
 )
@@ -13,6 +14,7 @@ type Node struct {
 	engine   *engine.Engine
 	budget   *netloop.Budget
 	counters zerocopy.Counters
+	metrics  metrics.Registry
 	limits   Limits
 	version  string
 	log      *slog.Logger
@@ -59,6 +61,9 @@ func (n *Node) Budget() *netloop.Budget { return n.budget }
 
 // Counters say what all frontends have sent which way.
 func (n *Node) Counters() *zerocopy.Counters { return &n.counters }
+
+// Metrics holds what the frontends count of their requests.
+func (n *Node) Metrics() *metrics.Registry { return &n.metrics }
 
 // Limits are what frontends hold their connections to.
 func (n *Node) Limits() Limits { return n.limits }
