@@ -9,6 +9,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/invariant"
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -115,8 +116,8 @@ func TestProduceAllocs(t *testing.T) {
 			requests = produceTo(topic, 0, wire.AcksAll, batch).AppendTo(requests, uint32(i+1))
 			appends[i] = new(engine.AppendRequest)
 		}
-		w := highWatermarkWait{}
-		w.reset(p)
+		w := node.HighWatermarkWait{}
+		w.Reset(p)
 		woken := make(chan struct{}, 1)
 		wake := func() { woken <- struct{}{} }
 		bare := allocsOf(t, func() {
@@ -124,7 +125,7 @@ func TestProduceAllocs(t *testing.T) {
 				*r = engine.AppendRequest{Batches: batch, Acks: engine.AcksAll}
 			}
 			p.Append(appends...)
-			if next := appends[len(appends)-1].NextOffset; w.await(next, wake) {
+			if next := appends[len(appends)-1].NextOffset; w.Await(next, wake) {
 				<-woken
 			}
 		})

@@ -10,7 +10,7 @@
 //   - Answers that are not there yet are netloop.Deferreds: produceGroup waits
 //     for the high watermark, longPoll for records, subscription pushes
 //     records, task runs what takes long on a goroutine of its own.
-//   - highWatermarkWait is the one way in which they wait for a partition.
+//   - node.HighWatermarkWait is the one way in which they wait for a partition.
 //
 // # Invariants
 //
@@ -27,7 +27,5 @@
 //
 // # Locks
 //
-// closing.mu is a leaf. The engine's and netloop's locks are never held
-// together with it, except that a wake of netloop, which takes no lock, is
-// called under it.
+// There are none of its own but those of node.Closing, a leaf.
 package server

@@ -87,6 +87,3 @@ func stopped(e *engine.Engine) error {
 	}
 	return fmt.Errorf("%w: %w", engine.ErrStorageFailed, err)
 }
-
-// panicked is the error of a request whose goroutine has panicked.
-func panicked(value any) error { return fmt.Errorf("wire server: panic: %v", value) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -40,7 +41,7 @@ func (s *session) fetch(f wire.Frame, out *netloop.Out) error {
 	w := longPolls.Get().(*longPoll)
 	w.session, w.request, w.bytes = s, r, int64(f.Size())
 	w.deadline = time.Now().Add(time.Duration(m.MaxWaitMs) * time.Millisecond)
-	w.wait.reset(p)
+	w.wait.Reset(p)
 	s.inFlight += w.bytes
 	out.Defer(w)
 	return nil
@@ -97,7 +98,7 @@ type longPoll struct {
 	bytes    int64 // of the frame
 	deadline time.Time
 	enrolled bool
-	wait     highWatermarkWait
+	wait     node.HighWatermarkWait
 }
 
 var longPolls = sync.Pool{New: func() any { return new(longPoll) }}
@@ -106,7 +107,7 @@ var longPolls = sync.Pool{New: func() any { return new(longPoll) }}
 func (w *longPoll) Poll(out *netloop.Out, wake func()) (done bool) {
 	s := w.session
 	if !w.enrolled {
-		w.enrolled = s.closing.enroll(&w.wait, wake)
+		w.enrolled = s.closing.Enroll(&w.wait, wake)
 	}
 	waits, err := w.try(out, wake)
 	if waits {
@@ -122,14 +123,14 @@ func (w *longPoll) Poll(out *netloop.Out, wake func()) (done bool) {
 // try answers unless it waits, or returns why the request is refused.
 func (w *longPoll) try(out *netloop.Out, wake func()) (waits bool, err error) {
 	s := w.session
-	if s.closing.hasBegun() {
+	if s.closing.HasBegun() {
 		return false, fmt.Errorf("%w: the server stops", engine.ErrClosed)
 	}
 	highWatermark, answered, err := s.tryFetch(&w.request, time.Now().Before(w.deadline), out)
 	if answered || err != nil {
 		return false, err
 	}
-	if w.wait.await(highWatermark+1, wake) {
+	if w.wait.Await(highWatermark+1, wake) {
 		return true, nil
 	}
 	if err := stopped(s.engine); err != nil {
@@ -148,8 +149,8 @@ func (w *longPoll) Cancel() { w.release() }
 // release ends w and gives its memory back.
 func (w *longPoll) release() {
 	w.session.inFlight -= w.bytes
-	w.session.closing.leave(&w.wait)
-	w.wait.forget()
+	w.session.closing.Leave(&w.wait)
+	w.wait.Forget()
 	w.session, w.request, w.enrolled = nil, fetchRequest{}, false
 	longPolls.Put(w)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -25,7 +26,7 @@ type produceGroup struct {
 	appends   []*engine.AppendRequest // as many; more behind its length, to be used again
 	bytes     int64                   // of the frames
 	next      engine.Offset           // when the high watermark reaches it all can be answered
-	wait      highWatermarkWait
+	wait      node.HighWatermarkWait
 }
 
 var produceGroups = sync.Pool{New: func() any { return new(produceGroup) }}
@@ -106,7 +107,7 @@ func (s *session) flush(out *netloop.Out) {
 			g.next = max(g.next, r.NextOffset) // a duplicate may lie below the one before it
 		}
 	}
-	g.wait.reset(g.partition)
+	g.wait.Reset(g.partition)
 	if g.ready() {
 		g.answer(out)
 		g.release()
@@ -124,7 +125,7 @@ func (g *produceGroup) ready() bool {
 // Poll implements netloop.Deferred.
 func (g *produceGroup) Poll(out *netloop.Out, wake func()) (done bool) {
 	for !g.ready() {
-		if g.wait.await(g.next, wake) {
+		if g.wait.Await(g.next, wake) {
 			return false
 		}
 	}
@@ -168,7 +169,7 @@ func (g *produceGroup) answer(out *netloop.Out) {
 // release ends g and gives its memory back.
 func (g *produceGroup) release() {
 	g.session.inFlight -= g.bytes
-	g.wait.forget()
+	g.wait.Forget()
 	for _, r := range g.appends {
 		r.Err = nil
 	}

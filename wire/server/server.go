@@ -24,7 +24,7 @@ type frontend struct {
 	options  Options // complete
 	maxFrame int     // payload bytes
 
-	closing closing
+	closing node.Closing
 	tasks   sync.WaitGroup // goroutines of tasks
 }
 
@@ -64,7 +64,7 @@ func (s *Server) Stats() netloop.Stats { return s.loop.Stats() }
 // netloop.ErrServerClosed, with ctx's. Nothing of the Server runs any more when
 // it returns.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.frontend.closing.begin()
+	s.frontend.closing.Begin()
 	err := s.loop.Shutdown(ctx)
 	s.frontend.tasks.Wait()
 	return err
@@ -73,7 +73,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close ends all connections at once. Nothing of the Server runs any more when
 // it returns. It may be called again, also after Shutdown.
 func (s *Server) Close() error {
-	s.frontend.closing.begin()
+	s.frontend.closing.Begin()
 	err := s.loop.Close()
 	s.frontend.tasks.Wait()
 	return err

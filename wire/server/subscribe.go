@@ -6,6 +6,7 @@ import (
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -24,7 +25,7 @@ type subscription struct {
 
 	wake     func() // nil before the first Poll
 	enrolled bool
-	wait     highWatermarkWait
+	wait     node.HighWatermarkWait
 }
 
 // subscribe starts a subscription.
@@ -55,7 +56,7 @@ func (s *session) subscribe(f wire.Frame, out *netloop.Out) error {
 		maxBytes:  min(int64(m.MaxBytes), s.maxBody()),
 		credit:    m.Credit,
 	}
-	sub.wait.reset(p)
+	sub.wait.Reset(p)
 	if s.subscriptions == nil {
 		s.subscriptions = map[uint32]*subscription{}
 	}
@@ -107,7 +108,7 @@ func (sub *subscription) wakeUp() {
 func (sub *subscription) Poll(out *netloop.Out, wake func()) (done bool) {
 	sub.wake = wake
 	if !sub.enrolled {
-		sub.enrolled = sub.session.closing.enroll(&sub.wait, wake)
+		sub.enrolled = sub.session.closing.Enroll(&sub.wait, wake)
 	}
 	done, err := sub.push(out)
 	if err != nil {
@@ -129,7 +130,7 @@ func (sub *subscription) push(out *netloop.Out) (done bool, err error) {
 		return true, nil
 	case sub.fault != nil:
 		return false, sub.fault
-	case sub.session.closing.hasBegun():
+	case sub.session.closing.HasBegun():
 		return false, fmt.Errorf("%w: the server stops", engine.ErrClosed)
 	}
 	for sub.credit > 0 {
@@ -164,7 +165,7 @@ func (sub *subscription) greet(empty engine.Slice, out *netloop.Out) {
 // await has the subscription polled when the high watermark has reached at, or
 // returns why it never will.
 func (sub *subscription) await(at engine.Offset) error {
-	if sub.wait.await(at, sub.wake) {
+	if sub.wait.Await(at, sub.wake) {
 		return nil
 	}
 	if err := stopped(sub.session.engine); err != nil {
@@ -182,7 +183,7 @@ func (sub *subscription) Cancel() { sub.release() }
 
 // release ends the subscription; its id is free again.
 func (sub *subscription) release() {
-	sub.session.closing.leave(&sub.wait)
-	sub.wait.forget()
+	sub.session.closing.Leave(&sub.wait)
+	sub.wait.Forget()
 	delete(sub.session.subscriptions, sub.id)
 }

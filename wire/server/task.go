@@ -1,11 +1,10 @@
 package server
 
 import (
-	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -18,9 +17,9 @@ type task struct {
 	id      uint32
 	bytes   int64 // of the frame
 
-	wake atomic.Pointer[func()]
-	done atomic.Bool // what follows was written
-	// answer is the frame, unless err says why the request is refused.
+	node.Task
+	// answer is the frame, unless err says why the request is refused. Both are
+	// written by the Task.
 	answer []byte
 	err    error
 }
@@ -30,32 +29,19 @@ func (s *session) run(f wire.Frame, out *netloop.Out, work func(dst []byte) ([]b
 	t := &task{session: s, id: f.RequestID, bytes: int64(f.Size())}
 	s.running = true
 	s.inFlight += t.bytes
-	s.tasks.Go(func() { t.work(work) })
+	log := s.node.Log().With("peer", s.peer.Remote, "request", t.id)
+	t.Start(&s.tasks, log, func() { t.answer, t.err = work(nil) })
 	out.Defer(t)
-}
-
-// work is the goroutine of the task. A panic costs the request only, as one in
-// a session costs its connection.
-func (t *task) work(work func([]byte) ([]byte, error)) {
-	defer func() {
-		if v := recover(); v != nil {
-			t.session.node.Log().Error("request panicked", "peer", t.session.peer.Remote, "request", t.id, "panic", v, "stack", string(debug.Stack()))
-			t.err = panicked(v)
-		}
-		t.done.Store(true)
-		// Poll stores the wake before it looks at done.
-		if wake := t.wake.Load(); wake != nil {
-			(*wake)()
-		}
-	}()
-	t.answer, t.err = work(nil)
 }
 
 // Poll implements netloop.Deferred.
 func (t *task) Poll(out *netloop.Out, wake func()) (done bool) {
-	t.wake.Store(&wake)
-	if !t.done.Load() {
+	done, panicked := t.Done(wake)
+	if !done {
 		return false
+	}
+	if panicked != nil {
+		t.err = panicked
 	}
 	if t.err != nil {
 		t.session.refuse(t.id, t.err, out)

@@ -1,4 +1,4 @@
-package server
+package node
 
 import (
 	"sync/atomic"
@@ -6,17 +6,18 @@ import (
 	"github.com/rollway/rollway/engine"
 )
 
-// highWatermarkWait wakes a Deferred when the high watermark of a partition
-// has moved. Its memory may be used again after forget.
-type highWatermarkWait struct {
+// HighWatermarkWait wakes a netloop.Deferred when the high watermark of a
+// partition has moved. Its memory may be used again after Forget. It belongs to
+// one session; the zero value is ready.
+type HighWatermarkWait struct {
 	partition *engine.Partition
 	waiter    engine.Waiter
 	armed     atomic.Bool // the waiter is in the partition's list
 	wake      func()      // Invariant: written only while not armed
 }
 
-// reset prepares w for a partition. It must not be armed.
-func (w *highWatermarkWait) reset(p *engine.Partition) {
+// Reset prepares w for a partition. It must not be armed.
+func (w *HighWatermarkWait) Reset(p *engine.Partition) {
 	w.partition = p
 	if w.waiter.Notify == nil {
 		w.waiter.Notify = w.notify // bound once: one made per wait would be allocated
@@ -24,7 +25,7 @@ func (w *highWatermarkWait) reset(p *engine.Partition) {
 }
 
 // notify is called by the engine, once for each time that w was armed.
-func (w *highWatermarkWait) notify() {
+func (w *HighWatermarkWait) notify() {
 	// Once armed is false the memory may have another user, whom a wake too
 	// many does not harm.
 	wake := w.wake
@@ -32,10 +33,10 @@ func (w *highWatermarkWait) notify() {
 	wake()
 }
 
-// await has wake called when the high watermark has reached at. It is false if
+// Await has wake called when the high watermark has reached at. It is false if
 // it has already, or if the partition has stopped. A w that is armed stays so
 // and waits for the offset that it was armed for.
-func (w *highWatermarkWait) await(at engine.Offset, wake func()) bool {
+func (w *HighWatermarkWait) Await(at engine.Offset, wake func()) bool {
 	if w.armed.Load() {
 		return true
 	}
@@ -48,8 +49,8 @@ func (w *highWatermarkWait) await(at engine.Offset, wake func()) bool {
 	return false
 }
 
-// forget disarms w and drops the partition.
-func (w *highWatermarkWait) forget() {
+// Forget disarms w and drops the partition.
+func (w *HighWatermarkWait) Forget() {
 	if w.armed.Load() {
 		w.partition.Forget(&w.waiter)
 		w.armed.Store(false)
