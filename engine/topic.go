@@ -68,6 +68,17 @@ func (e *Engine) Topic(name string) (*Topic, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnknownTopic, name)
 }
 
+// TopicByID returns the topic of that id, or ErrUnknownTopic. Nothing is
+// allocated for one that is there.
+func (e *Engine) TopicByID(id TopicID) (*Topic, error) {
+	if image := e.metadata.Image().ByID[id]; image != nil {
+		if t := (*e.topics.Load())[image.Name]; t != nil && t.ID() == id {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: id %s", ErrUnknownTopic, id)
+}
+
 // Partition returns a partition by its topic's name, which may be a view of a
 // receive buffer: nothing is allocated. Errors: ErrUnknownTopic,
 // ErrUnknownPartition.

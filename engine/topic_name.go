@@ -45,6 +45,11 @@ func validateTopicName(name string, partitions int) error {
 	return nil
 }
 
+// CheckTopicName tells what keeps name from being that of a topic, as Kafka has
+// it: 1 to 249 of a-z A-Z 0-9 . _ -, and not . or .. alone. Error:
+// ErrInvalidTopicName.
+func CheckTopicName(name string) error { return validateTopicName(name, 1) }
+
 func isTopicNameChar(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 }

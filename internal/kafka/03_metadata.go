@@ -1,0 +1,201 @@
+package kafka
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/netloop"
+)
+
+// Metadata (key 3), versions 0 to 13: which topics and nodes there are.
+//
+// No topics mean all of them, by an empty list in version 0 and by null later.
+// Version 1 has the controller and internal topics, 2 the cluster id, 4 whether
+// an unknown topic is to be created, 5 offline replicas, 7 leader epochs, 8
+// authorized operations, 9 is flexible, 10 has topic ids, 11 drops the
+// cluster's operations (DescribeCluster has them), 12 looks topics up by their
+// id alone, 13 has an error at the top.
+var metadataAPI = &api{
+	key: 3, name: "Metadata", min: 0, max: 13, flexible: 9,
+	access: access{topicResource, describeOperation},
+	handle: (*session).metadata,
+}
+
+func (s *session) metadata(r *request, out *netloop.Out) error {
+	m, err := readMetadata(&r.body, r.version)
+	if err != nil {
+		return err
+	}
+	local := s.peer.Local
+	if names := s.toCreate(m); len(names) > 0 {
+		s.run(r, out, func() kmsg.Response {
+			failed := s.createAll(names)
+			return s.metadataResponse(m, s.addressFor(local), failed)
+		})
+		return nil
+	}
+	out.Buf = r.answer(out.Buf, s.metadataResponse(m, s.addressFor(local), nil))
+	return nil
+}
+
+// readMetadata decodes a request; Topics is nil where all are meant.
+func readMetadata(r *reader, version int16) (*kmsg.MetadataRequest, error) {
+	m := kmsg.NewPtrMetadataRequest()
+	m.Version = version
+	least := 2 // a short name
+	if version >= 10 {
+		least = 18 // an id, no name, no tagged fields
+	}
+	m.Topics = slice(r, least, func(r *reader) kmsg.MetadataRequestTopic {
+		t := kmsg.NewMetadataRequestTopic()
+		if version >= 10 {
+			t.TopicID = r.uuid()
+			t.Topic = r.nullableString()
+		} else {
+			name := r.string()
+			t.Topic = &name
+		}
+		r.tags()
+		return t
+	})
+	if version == 0 && len(m.Topics) == 0 {
+		m.Topics = nil
+	}
+	m.AllowAutoTopicCreation = version < 4 || r.bool()
+	if version >= 8 && version <= 10 {
+		m.IncludeClusterAuthorizedOperations = r.bool()
+	}
+	if version >= 8 {
+		m.IncludeTopicAuthorizedOperations = r.bool()
+	}
+	r.tags()
+	return m, r.end()
+}
+
+// toCreate returns the names that are to become topics because they were asked
+// for.
+func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
+	if !m.AllowAutoTopicCreation || !s.autoCreateTopics() {
+		return nil
+	}
+	for _, t := range m.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		if _, err := s.engine.Topic(*t.Topic); err != nil {
+			names = append(names, *t.Topic)
+		}
+	}
+	return names
+}
+
+// createAll creates topics with the defaults of this node, and returns why
+// some were not.
+func (f *frontend) createAll(names []string) (failed map[string]error) {
+	failed = map[string]error{}
+	for _, name := range names {
+		if _, err := f.engine.CreateTopic(engine.TopicSpec{Name: name}); err != nil && !f.exists(name) {
+			failed[name] = err
+			f.node.Log().Info("topic was not created when it was asked for", "topic", name, "reason", err)
+		}
+	}
+	return failed
+}
+
+// exists tells whether there is a topic of that name: another client may have
+// been faster to create it.
+func (f *frontend) exists(name string) bool {
+	_, err := f.engine.Topic(name)
+	return err == nil
+}
+
+// metadataResponse answers m. failed says why topics are not there that m
+// would have created.
+func (f *frontend) metadataResponse(m *kmsg.MetadataRequest, at Address, failed map[string]error) kmsg.Response {
+	response := kmsg.NewPtrMetadataResponse()
+	cluster := f.engine.ClusterID()
+	response.ClusterID = &cluster
+	response.ControllerID = f.engine.NodeID()
+	response.Brokers = []kmsg.MetadataResponseBroker{{NodeID: f.engine.NodeID(), Host: at.Host, Port: at.Port}}
+	response.AuthorizedOperations = operations(m.IncludeClusterAuthorizedOperations, clusterOperations)
+	if m.Topics == nil {
+		topics := f.engine.Topics()
+		for _, name := range slices.Sorted(maps.Keys(topics)) {
+			response.Topics = append(response.Topics, f.topicMetadata(topics[name]))
+		}
+	}
+	for i := range m.Topics {
+		response.Topics = append(response.Topics, f.lookUp(&m.Topics[i], failed))
+	}
+	if m.IncludeTopicAuthorizedOperations {
+		for i := range response.Topics {
+			response.Topics[i].AuthorizedOperations = topicOperations
+		}
+	}
+	return response
+}
+
+// lookUp describes the topic that t names, or says why not.
+func (f *frontend) lookUp(t *kmsg.MetadataRequestTopic, failed map[string]error) kmsg.MetadataResponseTopic {
+	if t.Topic == nil {
+		if topic, err := f.engine.TopicByID(t.TopicID); err == nil {
+			return f.topicMetadata(topic)
+		}
+		d := kmsg.NewMetadataResponseTopic()
+		d.TopicID, d.ErrorCode = t.TopicID, int16(codeUnknownTopicID)
+		return d
+	}
+	topic, err := f.engine.Topic(*t.Topic)
+	if err == nil {
+		return f.topicMetadata(topic)
+	}
+	if invalid := engine.CheckTopicName(*t.Topic); invalid != nil {
+		err = invalid
+	}
+	if why := failed[*t.Topic]; why != nil {
+		err = why
+	}
+	d := kmsg.NewMetadataResponseTopic()
+	d.Topic = t.Topic
+	c, _ := refusal(err)
+	d.ErrorCode = int16(c)
+	return d
+}
+
+// topicMetadata describes a topic. This node leads every partition that is
+// ready.
+func (f *frontend) topicMetadata(t *engine.Topic) kmsg.MetadataResponseTopic {
+	d := kmsg.NewMetadataResponseTopic()
+	name := t.Name()
+	d.Topic, d.TopicID = &name, t.ID()
+	d.IsInternal = isInternal(name)
+	nodes := []int32{f.engine.NodeID()} // shared by all partitions: only read
+	d.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions()))
+	for _, p := range t.Partitions() {
+		e := kmsg.NewMetadataResponseTopicPartition()
+		e.Partition, e.Replicas, e.ISR = p.Index(), nodes, nodes
+		e.Leader, e.LeaderEpoch, e.ErrorCode = leaderOf(p, f.engine.NodeID())
+		d.Partitions = append(d.Partitions, e)
+	}
+	return d
+}
+
+// leaderOf returns who leads p, and its epoch; nobody does while it is
+// recovered, nor when its files are damaged.
+func leaderOf(p *engine.Partition, node int32) (leader, epoch int32, errorCode int16) {
+	if state, _ := p.State(); state != engine.Ready {
+		return -1, -1, int16(codeLeaderNotAvailable)
+	}
+	return node, p.LeaderEpoch(), 0
+}
+
+// isInternal tells whether clients are to leave a topic alone.
+func isInternal(name string) bool {
+	return name == "__consumer_offsets" || name == "__transaction_state"
+}
+
+// autoCreateTopics is Kafka's auto.create.topics.enable.
+func (f *frontend) autoCreateTopics() bool { return true }

@@ -1,0 +1,23 @@
+// Package kafka serves the Kafka protocol from a node: a session for each
+// connection, without sockets or locks of its own, driven by internal/netloop.
+//
+// # Files
+//
+// One file per API key, 00_produce.go and so on, with what differs between its
+// versions on top: how a request is decoded and how it is answered. apis.go is
+// the table of them. reader.go decodes, within bounds; answers are encoded by
+// kmsg, but those of Produce and Fetch, which are on the hot path.
+//
+// # Invariants
+//
+//   - A connection is strictly first in, first out: requests are carried out
+//     and answered in the order in which they came. Produce requests in a row
+//     overlap; any other waits until those before it are answered.
+//   - Batches are appended before Receive returns, out of the receive buffer.
+//     Nothing keeps a reference to it.
+//   - What a request makes us allocate is bounded by its size, whatever it
+//     declares (reader.memory); before the first valid request of a connection
+//     a frame has at most 16 KiB.
+//   - A request that cannot be decoded, or of a key or version that is not in
+//     the table, ends the connection, as it does with Apache Kafka.
+package kafka

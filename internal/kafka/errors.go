@@ -1,0 +1,106 @@
+package kafka
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/engine/topicconfig"
+)
+
+// code is an error code of the protocol (kafka.apache.org/protocol#protocol_error_codes).
+type code int16
+
+const (
+	codeUnknownServerError       code = -1
+	codeNone                     code = 0
+	codeOffsetOutOfRange         code = 1
+	codeCorruptMessage           code = 2
+	codeUnknownTopicOrPartition  code = 3
+	codeLeaderNotAvailable       code = 5
+	codeNotLeaderOrFollower      code = 6
+	codeRequestTimedOut          code = 7
+	codeMessageTooLarge          code = 10
+	codeInvalidTopic             code = 17
+	codeNotEnoughReplicas        code = 19
+	codeInvalidRequiredAcks      code = 21
+	codeInvalidTimestamp         code = 32
+	codeUnsupportedVersion       code = 35
+	codeTopicAlreadyExists       code = 36
+	codeInvalidPartitions        code = 37
+	codeInvalidReplicationFactor code = 38
+	codeInvalidReplicaAssignment code = 39
+	codeInvalidConfig            code = 40
+	codeInvalidRequest           code = 42
+	codePolicyViolation          code = 44
+	codeOutOfOrderSequence       code = 45
+	codeInvalidProducerEpoch     code = 47
+	codeSecurityDisabled         code = 54
+	codeKafkaStorageError        code = 56
+	codeUnknownProducerID        code = 59
+	codeFetchSessionIDNotFound   code = 70
+	codeInvalidFetchSessionEpoch code = 71
+	codeTopicDeletionDisabled    code = 73
+	codeFencedLeaderEpoch        code = 74
+	codeUnknownLeaderEpoch       code = 75
+	codeUnsupportedCompression   code = 76
+	codeElectionNotNeeded        code = 84
+	codeInvalidRecord            code = 87
+	codeUnknownTopicID           code = 100
+	codeInconsistentTopicID      code = 103
+	codeFetchSessionTopicIDError code = 106
+)
+
+// refusals says by which code a refusal is answered. The first that fits
+// counts: an error of the disk that also names what it refused is of the disk.
+//
+// A partition that is being recovered has no leader yet, and a full disk is a
+// storage error: clients try both again.
+var refusals = []struct {
+	err  error
+	code code
+}{
+	{engine.ErrStorageFailed, codeKafkaStorageError},
+	{engine.ErrClosed, codeNotLeaderOrFollower},
+	{engine.ErrNotReady, codeNotLeaderOrFollower},
+	{engine.ErrNoSpace, codeKafkaStorageError},
+	{engine.ErrTooManyOpenFiles, codeKafkaStorageError},
+	{engine.ErrUnknownTopic, codeUnknownTopicOrPartition},
+	{engine.ErrUnknownPartition, codeUnknownTopicOrPartition},
+	{engine.ErrOffsetOutOfRange, codeOffsetOutOfRange},
+	{engine.ErrMessageTooLarge, codeMessageTooLarge},
+	{engine.ErrInvalidTimestamp, codeInvalidTimestamp},
+	{engine.ErrNotEnoughReplicas, codeNotEnoughReplicas},
+	{engine.ErrOutOfOrderSequence, codeOutOfOrderSequence},
+	{engine.ErrInvalidProducerEpoch, codeInvalidProducerEpoch},
+	{engine.ErrUnknownProducerID, codeUnknownProducerID},
+	{record.ErrCorrupt, codeCorruptMessage},
+	{record.ErrInvalid, codeInvalidRecord},
+	{engine.ErrTopicExists, codeTopicAlreadyExists},
+	{engine.ErrInvalidTopicName, codeInvalidTopic},
+	{engine.ErrInvalidPartitions, codeInvalidPartitions},
+	{engine.ErrInvalidMetadata, codeInvalidRequest},
+	{topicconfig.ErrUnknownKey, codeInvalidConfig},
+	{topicconfig.ErrInvalidValue, codeInvalidConfig},
+}
+
+// refusal returns how a request that was refused with err is answered: the code
+// and a text that names what was found and wanted. Without an error it is
+// codeNone and "".
+func refusal(err error) (code, string) {
+	if err == nil {
+		return codeNone, ""
+	}
+	var damage *engine.CorruptionError
+	if errors.As(err, &damage) && !errors.Is(err, engine.ErrStorageFailed) {
+		return codeCorruptMessage, err.Error()
+	}
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			// The code says what the sentinel does.
+			return r.code, strings.TrimPrefix(err.Error(), r.err.Error()+": ")
+		}
+	}
+	return codeUnknownServerError, err.Error()
+}

@@ -1,0 +1,96 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
+)
+
+// Server serves the Kafka protocol on one listener.
+type Server struct {
+	frontend *frontend
+	loop     *netloop.Server
+}
+
+// frontend is what the sessions of one Server share.
+type frontend struct {
+	node     *node.Node
+	engine   *engine.Engine
+	maxFrame int // bytes behind the length
+
+	// advertised is where clients are told to find this node; without a host,
+	// where they have found it.
+	advertised Address
+
+	closing node.Closing
+	tasks   sync.WaitGroup // goroutines of tasks
+}
+
+// Serve begins to accept connections of ln, which it closes from now on, also
+// on an error. It returns at once; end it with Shutdown or Close, before the
+// node is closed.
+func Serve(ln *net.TCPListener, n *node.Node, o Options) (*Server, error) {
+	f := newFrontend(n, ln.Addr(), o)
+	newSession := func(peer netloop.Peer) netloop.Session { return newSession(f, peer) }
+	loop, err := netloop.Serve(ln, newSession, o.netloop(n))
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return &Server{frontend: f, loop: loop}, nil
+}
+
+// newFrontend returns what sessions of a listener at local share.
+func newFrontend(n *node.Node, local net.Addr, o Options) *frontend {
+	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised}
+	if tcp, ok := local.(*net.TCPAddr); ok {
+		if f.advertised.Port == 0 {
+			f.advertised.Port = int32(tcp.Port)
+		}
+		if f.advertised.Host == "" && !tcp.IP.IsUnspecified() {
+			f.advertised.Host = tcp.IP.String()
+		}
+	}
+	return f
+}
+
+// addressFor is where a client that came to local is told to find this node.
+func (f *frontend) addressFor(local netip.AddrPort) Address {
+	a := f.advertised
+	if a.Host == "" {
+		a.Host = local.Addr().WithZone("").String()
+	}
+	return a
+}
+
+// Addr is the address that is listened on.
+func (s *Server) Addr() net.Addr { return s.loop.Addr() }
+
+// Stats counts connections and bytes since Serve.
+func (s *Server) Stats() netloop.Stats { return s.loop.Stats() }
+
+// Shutdown accepts and receives nothing more, answers what has begun, waiting
+// fetches with what there is, and closes each connection when its last answer
+// has left, all of them when ctx ends. Its error is then
+// netloop.ErrServerClosed, with ctx's. Nothing of the Server runs any more when
+// it returns.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.frontend.closing.Begin()
+	err := s.loop.Shutdown(ctx)
+	s.frontend.tasks.Wait()
+	return err
+}
+
+// Close ends all connections at once. Nothing of the Server runs any more when
+// it returns. It may be called again, also after Shutdown.
+func (s *Server) Close() error {
+	s.frontend.closing.Begin()
+	err := s.loop.Close()
+	s.frontend.tasks.Wait()
+	return err
+}
