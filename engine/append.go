@@ -271,6 +271,8 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 	if err != nil {
 		return 0, err
 	}
+	p.traffic.appendedBytes.Add(bytes)
+	p.traffic.appendedRecords.Add(int64(next - base))
 	p.noteProducers(requests[:n], nowMs)
 	return n, nil
 }

@@ -214,7 +214,7 @@ func (c *committer) commit() {
 	if c.engine.failure() != nil && !mutant.Is(mutant.SyncErrorSwallowed) {
 		return
 	}
-	c.engine.stats.Commits.Add(1)
+	c.engine.stats.countCommit(g)
 	for _, m := range g.members {
 		m.partition.committed(m.end)
 	}
@@ -312,6 +312,7 @@ func (c *committer) writeRecord(g *commitGroup, j *journal) {
 	switch {
 	case written:
 		c.engine.stats.JournalBytes.Add(wholeBlocks(len(g.record.bytes)))
+		c.engine.stats.JournalSyncs.Add(1)
 	case isFinal(err):
 		c.engine.fail(err)
 	default:

@@ -68,26 +68,6 @@ type Engine struct {
 	removals       removals
 }
 
-// counters count since Open.
-type counters struct {
-	Commits atomic.Int64 // group commits
-	Syncs   atomic.Int64 // fdatasync of .log files
-	Refused atomic.Int64 // appends and topics
-
-	JournalBytes atomic.Int64 // written to the commit journal, padding included
-}
-
-// Stats is a copy of the engine's counters.
-type Stats struct {
-	Commits int64 // group commits since Open
-	Syncs   int64 // fdatasync(2) of .log files, in them and in the background
-	Refused int64 // appends and new partitions that were refused for want of space
-
-	JournalBytes int64 // bytes written to the commit journal
-	OpenFiles    int   // segment and index files that are open
-	MaxOpenFiles int   // the most that may be
-}
-
 // Open opens the data directory dir, making it if it is missing, and returns
 // before its partitions are recovered: until then they answer ErrNotReady, and
 // WaitReady waits. One process may have a directory open at a time.
@@ -368,18 +348,6 @@ func (e *Engine) ClusterID() string { return e.meta.clusterID }
 
 // NodeID is Options.NodeID.
 func (e *Engine) NodeID() int32 { return e.options.NodeID }
-
-// Stats returns what the engine counts.
-func (e *Engine) Stats() Stats {
-	return Stats{
-		Commits:      e.stats.Commits.Load(),
-		Syncs:        e.stats.Syncs.Load(),
-		Refused:      e.stats.Refused.Load(),
-		JournalBytes: e.stats.JournalBytes.Load(),
-		OpenFiles:    e.files.count(),
-		MaxOpenFiles: e.files.most,
-	}
-}
 
 // Failure returns the write-back error that stopped the directory, nil while it
 // works. Readers keep what is visible; nothing is appended or acknowledged until

@@ -131,6 +131,16 @@ func (c *indexCache) start() bool {
 	return true
 }
 
+// bytes is how much memory the blocks take that are kept.
+func (c *indexCache) bytes() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.blocks == nil {
+		return 0
+	}
+	return c.blocks.MaxCost() - c.blocks.RemainingCost()
+}
+
 // close gives the memory back and ends the cache's goroutines. Lookups may go on;
 // they read the files.
 func (c *indexCache) close() {

@@ -166,6 +166,9 @@ func TestSecondPassReadsNothing(t *testing.T) {
 		return headers, len(fs.find("read", ".index"))
 	}
 	headers, index := pass()
+	if kept := p.engine.Stats().IndexCacheBytes; kept == 0 {
+		t.Error("the cache holds 0 bytes after a pass")
+	}
 	if headers == 0 || index == 0 {
 		t.Errorf("first pass: %d headers and the index %d times read, want some", headers, index)
 	}

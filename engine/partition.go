@@ -52,6 +52,7 @@ type Partition struct {
 	marks    atomic.Pointer[offsetMarks]
 	marksMu  sync.Mutex // serializes changes of marks
 	waiters  waiters
+	traffic  traffic
 	member   int    // index + 1 in the next commit group, 0 if it is not in it; under committer.mu
 	heavy    bool   // the last commit group had much of it; under committer.mu
 	covered  Offset // all below is durable or in the next commit group; under committer.mu

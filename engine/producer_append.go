@@ -135,10 +135,14 @@ func (p *Partition) noteProducers(requests []*AppendRequest, nowMs int64) {
 // boundProducers keeps the number of known producers within its limit. Under
 // p.mu.
 func (p *Partition) boundProducers() {
-	if p.producers == nil || len(p.producers.byID) <= p.engine.options.MaxProducers {
+	if p.producers == nil {
 		return
 	}
-	p.producers.bound(p.engine.options.MaxProducers)
+	forgotten := p.producers.bound(p.engine.options.MaxProducers)
+	p.traffic.producers.Store(int64(len(p.producers.byID)))
+	if forgotten == 0 {
+		return
+	}
 	if !p.producersBounded {
 		p.producersBounded = true // one line, not one for each producer
 		p.log.warn("more idempotent producers than are remembered; those that have been silent for longest are forgotten",

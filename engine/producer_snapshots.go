@@ -86,6 +86,7 @@ func (p *Partition) expireProducers() {
 		return
 	}
 	p.producers.expire(p.engine.nowMs(), p.engine.producerExpirationMs())
+	p.traffic.producers.Store(int64(len(p.producers.byID)))
 	if len(p.producers.byID) == 0 {
 		p.producers = nil
 	}

@@ -47,6 +47,7 @@ func (g *syncGuard) SyncDir(name string) error {
 	if err := g.allow(name); err != nil {
 		return err
 	}
+	g.engine.stats.DirSyncs.Add(1)
 	err := g.FS.SyncDir(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		g.failed.Store(true)
@@ -83,6 +84,7 @@ func (f *guardedFile) Datasync() error {
 	if err := f.guard.allow(f.Name()); err != nil {
 		return err
 	}
+	f.guard.engine.stats.FileSyncs.Add(1)
 	err := f.File.Datasync()
 	if err != nil && mutant.Is(mutant.SyncRetried) {
 		err = f.File.Datasync()
