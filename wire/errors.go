@@ -95,6 +95,12 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %d", uint16(c))
 }
 
+// Known tells whether version 1 has this code.
+func (c Code) Known() bool {
+	_, known := codes[c]
+	return known
+}
+
 // Error is the answer to a request that was refused or failed, or with request
 // id 0 one about the connection. It is also what this package returns for
 // bytes that it refuses.

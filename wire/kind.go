@@ -78,6 +78,12 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(0x%02x)", uint8(k))
 }
 
+// Known tells whether version 1 has this kind.
+func (k Kind) Known() bool {
+	_, known := kindNames[k]
+	return known
+}
+
 // FromServer tells whether frames of this kind are sent by the server. It
 // holds for kinds of any version.
 func (k Kind) FromServer() bool { return k&0x80 != 0 }

@@ -77,7 +77,8 @@ func newAPI(name string, spec FrontendSpec) *api {
 func (f *Frontend) Name() string { return f.spec.Name }
 
 // Request counts a request that was answered with a code, or needs no answer,
-// and how long that took from when the frontend had all of it. Requests whose
+// and how long that took from when the frontend had all of it. One whose parts
+// have codes of their own counts with the first that is not success. Requests whose
 // connection ends before are not counted.
 func (f *Frontend) Request(number, code int, took time.Duration) { f.Requests(number, code, 1, took) }
 

@@ -39,7 +39,8 @@ func (s *session) fetch(f wire.Frame, out *netloop.Out) error {
 		return err
 	}
 	w := longPolls.Get().(*longPoll)
-	w.session, w.request, w.bytes = s, r, int64(f.Size())
+	w.session, w.request, w.bytes, w.started = s, r, int64(f.Size()), s.started
+	s.counted = true
 	w.deadline = time.Now().Add(time.Duration(m.MaxWaitMs) * time.Millisecond)
 	w.wait.Reset(p)
 	s.inFlight += w.bytes
@@ -89,6 +90,7 @@ func putData(id uint32, p *engine.Partition, slice engine.Slice, end bool, out *
 	}
 	out.Buf = wire.AppendDataHead(out.Buf, id, &m, int(slice.Len))
 	out.Range(slice.Range)
+	p.CountFetched(slice.Len)
 }
 
 // longPoll is a Fetch that waits for records.
@@ -96,6 +98,7 @@ type longPoll struct {
 	session  *session
 	request  fetchRequest
 	bytes    int64 // of the frame
+	started  time.Time
 	deadline time.Time
 	enrolled bool
 	wait     node.HighWatermarkWait
@@ -113,9 +116,11 @@ func (w *longPoll) Poll(out *netloop.Out, wake func()) (done bool) {
 	if waits {
 		return false
 	}
+	code := wire.Code(0)
 	if err != nil {
-		s.refuse(w.request.id, err, out)
+		code = s.refuse(w.request.id, err, out)
 	}
+	s.count(wire.KindFetch, code, w.started)
 	w.release()
 	return true
 }

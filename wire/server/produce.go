@@ -25,6 +25,7 @@ type produceGroup struct {
 	ids       []uint32                // request ids, in order
 	appends   []*engine.AppendRequest // as many; more behind its length, to be used again
 	bytes     int64                   // of the frames
+	started   time.Time               // when they were taken, all at once
 	next      engine.Offset           // when the high watermark reaches it all can be answered
 	wait      node.HighWatermarkWait
 }
@@ -44,6 +45,8 @@ func (s *session) produce(f wire.Frame, out *netloop.Out) error {
 	if err != nil {
 		s.flush(out)
 		if m.Acks == wire.AcksNone {
+			s.count(f.Kind, refusal(err).Code, s.started)
+			s.counted = true
 			return nil
 		}
 		return err
@@ -53,8 +56,9 @@ func (s *session) produce(f wire.Frame, out *netloop.Out) error {
 	}
 	if s.group == nil {
 		s.group = produceGroups.Get().(*produceGroup)
-		s.group.session, s.group.partition = s, p
+		s.group.session, s.group.partition, s.group.started = s, p, s.started
 	}
+	s.counted = true
 	s.group.add(f.RequestID, m)
 	s.group.bytes += int64(f.Size())
 	s.inFlight += int64(f.Size())
@@ -144,18 +148,25 @@ func (g *produceGroup) Cancel() { g.release() }
 func (g *produceGroup) answer(out *netloop.Out) {
 	s := g.session
 	logStart := int64(g.partition.Offsets().LogStart)
+	good := int64(0)
 	for i, r := range g.appends {
 		if r.Acks == engine.AcksNone {
+			if r.Err != nil {
+				s.count(wire.KindProduce, refusal(r.Err).Code, g.started)
+			} else {
+				good++
+			}
 			continue
 		}
 		if r.Err != nil {
-			s.refuse(g.ids[i], r.Err, out)
+			s.count(wire.KindProduce, s.refuse(g.ids[i], r.Err, out), g.started)
 			continue
 		}
 		if ok, err := g.partition.Acknowledged(r.NextOffset); !ok {
-			s.put(g.ids[i], unacknowledged(err), out)
+			s.count(wire.KindProduce, s.put(g.ids[i], unacknowledged(err), out), g.started)
 			continue
 		}
+		good++
 		m := wire.Produced{
 			BaseOffset:      int64(r.BaseOffset),
 			NextOffset:      int64(r.NextOffset),
@@ -163,6 +174,9 @@ func (g *produceGroup) answer(out *netloop.Out) {
 			LogStart:        logStart,
 		}
 		out.Buf = m.AppendTo(out.Buf, g.ids[i])
+	}
+	if good > 0 {
+		s.requests.Requests(int(wire.KindProduce), 0, good, time.Since(g.started))
 	}
 }
 

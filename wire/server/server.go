@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/metrics"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
 )
@@ -21,6 +22,7 @@ type Server struct {
 type frontend struct {
 	node     *node.Node
 	engine   *engine.Engine
+	requests *metrics.Frontend
 	options  Options // complete
 	maxFrame int     // payload bytes
 
@@ -33,7 +35,7 @@ func newFrontend(n *node.Node, o Options) (*frontend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &frontend{node: n, engine: n.Engine(), options: o, maxFrame: maxFrame(n)}, nil
+	return &frontend{node: n, engine: n.Engine(), requests: n.Metrics().Frontend(requestsSpec()), options: o, maxFrame: maxFrame(n)}, nil
 }
 
 // Serve begins to accept connections of ln, which it closes from now on, also

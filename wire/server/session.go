@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/wire"
@@ -17,6 +18,9 @@ type session struct {
 	running  bool  // a task runs: no further request until it is answered
 	inFlight int64 // bytes of the requests that are not answered yet
 
+	started time.Time // when Receive was called
+	counted bool      // the request that is handled was counted, or will be when it is answered
+
 	group         *produceGroup // Produces not yet appended; nil between two calls of Receive
 	cursors       cursorCache
 	subscriptions map[uint32]*subscription // by request id, until their last frame
@@ -28,6 +32,7 @@ func newSession(f *frontend, peer netloop.Peer) *session { return &session{front
 
 // Receive implements netloop.Session.
 func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
+	s.started = time.Now()
 	rest := p
 	for out.Room() > 0 {
 		if s.blocked() {
@@ -88,15 +93,20 @@ func (s *session) handle(f wire.Frame, out *netloop.Out) error {
 	if f.Kind != wire.KindProduce {
 		s.flush(out)
 	}
+	s.counted = false
 	err := s.dispatch(f, out)
 	if err == nil {
+		if !s.counted {
+			s.count(f.Kind, 0, s.started)
+		}
 		return nil
 	}
-	if _, malformed := err.(*wire.Error); malformed {
+	if malformed, ok := err.(*wire.Error); ok {
 		s.flush(out)
+		s.count(f.Kind, malformed.Code, s.started)
 		return s.reject(f.RequestID, err, out)
 	}
-	s.refuse(f.RequestID, err, out)
+	s.count(f.Kind, s.refuse(f.RequestID, err, out), s.started)
 	return nil
 }
 
@@ -180,16 +190,17 @@ func (s *session) reject(requestID uint32, err error, out *netloop.Out) error {
 	return fmt.Errorf("malformed frame, request id %d: %w", requestID, malformed)
 }
 
-// refuse answers a request that was refused.
-func (s *session) refuse(requestID uint32, err error, out *netloop.Out) {
-	s.put(requestID, refusal(err), out)
+// refuse answers a request that was refused, and returns with which code.
+func (s *session) refuse(requestID uint32, err error, out *netloop.Out) wire.Code {
+	return s.put(requestID, refusal(err), out)
 }
 
-// put answers with an Error.
-func (s *session) put(requestID uint32, e *wire.Error, out *netloop.Out) {
+// put answers with an Error, and returns its code.
+func (s *session) put(requestID uint32, e *wire.Error, out *netloop.Out) wire.Code {
 	if e.Code == wire.CodeInternal && !s.logged {
 		s.logged = true
 		s.node.Log().Error("request failed", "peer", s.peer.Remote, "request", requestID, "error", e.Text)
 	}
 	out.Buf = e.AppendTo(out.Buf, requestID)
+	return e.Code
 }

@@ -14,8 +14,10 @@ import (
 // what this one asked for.
 type task struct {
 	session *session
+	kind    wire.Kind
 	id      uint32
 	bytes   int64 // of the frame
+	started time.Time
 
 	node.Task
 	// answer is the frame, unless err says why the request is refused. Both are
@@ -26,8 +28,8 @@ type task struct {
 
 // run has work done, which appends the answer's frame to its argument.
 func (s *session) run(f wire.Frame, out *netloop.Out, work func(dst []byte) ([]byte, error)) {
-	t := &task{session: s, id: f.RequestID, bytes: int64(f.Size())}
-	s.running = true
+	t := &task{session: s, kind: f.Kind, id: f.RequestID, bytes: int64(f.Size()), started: s.started}
+	s.running, s.counted = true, true
 	s.inFlight += t.bytes
 	log := s.node.Log().With("peer", s.peer.Remote, "request", t.id)
 	t.Start(&s.tasks, log, func() { t.answer, t.err = work(nil) })
@@ -43,11 +45,13 @@ func (t *task) Poll(out *netloop.Out, wake func()) (done bool) {
 	if panicked != nil {
 		t.err = panicked
 	}
+	code := wire.Code(0)
 	if t.err != nil {
-		t.session.refuse(t.id, t.err, out)
+		code = t.session.refuse(t.id, t.err, out)
 	} else {
 		out.Buf = append(out.Buf, t.answer...)
 	}
+	t.session.count(t.kind, code, t.started)
 	t.release()
 	return true
 }
