@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollway/rollway/engine/topicconfig"
 	"github.com/rollway/rollway/engine/vfs"
 )
 
@@ -40,6 +41,8 @@ type Engine struct {
 	admin   sync.Mutex // one change of topics at a time
 	metaMu  sync.Mutex // one commit of metadata at a time; inside admin
 	started bool       // partitions made from now on are new; under metaMu
+	// defaults of topics, with what the metadata say of them.
+	defaults atomic.Pointer[topicconfig.Defaults]
 
 	producerIDs producerIDs
 
@@ -87,6 +90,7 @@ func Open(dir string, options Options) (*Engine, error) {
 		stopCommitter:  make(chan struct{}),
 	}
 	e.topics.Store(&map[string]*Topic{})
+	e.defaults.Store(&topicconfig.Defaults{Static: options.TopicDefaults})
 	e.removals.init()
 	if e.fs == nil {
 		if e.fs, err = vfs.OpenOS(dir); err != nil {

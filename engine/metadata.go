@@ -44,6 +44,10 @@ type MetadataImage struct {
 	// NextProducerID: the ids of idempotent producers below it are reserved and
 	// may have been given.
 	NextProducerID int64
+	// NodeConfigs are the broker settings that were altered while a node ran: by
+	// the number of the node, or AllNodes, and then by name. No map of it is
+	// empty.
+	NodeConfigs map[int32]map[string]string
 }
 
 // TopicImage is one topic. It is never changed.
@@ -104,10 +108,23 @@ type ProducerIDsRecord struct {
 	Next int64
 }
 
+// AllNodes as the number of a node stands for all of them.
+const AllNodes int32 = -1
+
+// NodeConfigRecord sets or removes one broker setting of a node or of all.
+// Removing one that is not set changes nothing.
+type NodeConfigRecord struct {
+	Node   int32 // its number, or AllNodes
+	Key    string
+	Value  string // "" with Remove
+	Remove bool
+}
+
 const (
 	// maxConfigs, maxConfigKeyLen and maxConfigValueLen bound the configs of a
-	// topic. Kafka knows 40 keys of at most 42 bytes; a value is a string of
-	// Kafka's protocol, whose length is an int16.
+	// topic, and of all nodes together. Kafka knows 40 keys of at most 42 bytes
+	// for a topic and some 300 for a broker; a value is a string of Kafka's
+	// protocol, whose length is an int16.
 	maxConfigs        = 1024
 	maxConfigKeyLen   = 255
 	maxConfigValueLen = math.MaxInt16
@@ -133,6 +150,7 @@ func (m *MetadataImage) with(records []MetadataRecord) (*MetadataImage, error) {
 		Deleted: maps.Clone(m.Deleted),
 
 		NextProducerID: m.NextProducerID,
+		NodeConfigs:    m.NodeConfigs, // apply makes new maps
 	}
 	if err := next.commit(records); err != nil {
 		return nil, err
@@ -165,6 +183,12 @@ func (m *MetadataImage) snapshot() []MetadataRecord {
 	}
 	if m.NextProducerID > 0 {
 		records = append(records, ProducerIDsRecord{Next: m.NextProducerID})
+	}
+	for _, node := range slices.Sorted(maps.Keys(m.NodeConfigs)) {
+		configs := m.NodeConfigs[node]
+		for _, key := range slices.Sorted(maps.Keys(configs)) {
+			records = append(records, NodeConfigRecord{Node: node, Key: key, Value: configs[key]})
+		}
 	}
 	return records
 }
@@ -217,7 +241,7 @@ func (r TopicRecord) apply(m *MetadataImage) error {
 		return invalidMetadata("topic %s: %d configs, want at most %d", quoted(r.Name), len(r.Configs), maxConfigs)
 	}
 	for key, value := range r.Configs {
-		if err := checkConfig(r.Name, key, value); err != nil {
+		if err := checkConfig("topic "+quoted(r.Name), key, value); err != nil {
 			return err
 		}
 	}
@@ -251,39 +275,55 @@ func (r ConfigRecord) apply(m *MetadataImage) error {
 	if err != nil {
 		return err
 	}
-	if err := checkConfig(t.Name, r.Key, r.Value); err != nil {
+	if err := checkConfigChange("topic "+quoted(t.Name), r.Key, r.Value, r.Remove); err != nil {
 		return err
 	}
-	if r.Remove && r.Value != "" {
-		return invalidMetadata("topic %s: config %s removed with value %s, want none", quoted(t.Name), quoted(r.Key), quoted(r.Value))
-	}
-	configs := make(map[string]string, len(t.Configs)+1)
-	maps.Copy(configs, t.Configs)
-	if r.Remove {
-		delete(configs, r.Key)
-	} else {
-		configs[r.Key] = r.Value
-	}
+	configs := withConfig(t.Configs, r.Key, r.Value, r.Remove)
 	if len(configs) > maxConfigs {
 		return invalidMetadata("topic %s: %d configs, want at most %d", quoted(t.Name), len(configs), maxConfigs)
 	}
 	next := *t
 	next.Configs = configs
-	if len(configs) == 0 {
-		next.Configs = nil
-	}
 	m.put(&next)
 	return nil
 }
 
-func checkConfig(topic, key, value string) error {
+// withConfig returns configs, which stay as they are, with one of them set or
+// removed; nil if there is none then.
+func withConfig(configs map[string]string, key, value string, remove bool) map[string]string {
+	next := make(map[string]string, len(configs)+1)
+	maps.Copy(next, configs)
+	if remove {
+		delete(next, key)
+	} else {
+		next[key] = value
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return next
+}
+
+// checkConfig checks the bounds of a config of owner.
+func checkConfig(owner, key, value string) error {
 	switch {
 	case key == "" || len(key) > maxConfigKeyLen:
-		return invalidMetadata("topic %s: config key %s of %d bytes, want 1 to %d", quoted(topic), quoted(key), len(key), maxConfigKeyLen)
+		return invalidMetadata("%s: config key %s of %d bytes, want 1 to %d", owner, quoted(key), len(key), maxConfigKeyLen)
 	case len(value) > maxConfigValueLen:
-		return invalidMetadata("topic %s: config %s: value of %d bytes, want at most %d", quoted(topic), quoted(key), len(value), maxConfigValueLen)
+		return invalidMetadata("%s: config %s: value of %d bytes, want at most %d", owner, quoted(key), len(value), maxConfigValueLen)
 	case !utf8.ValidString(key) || !utf8.ValidString(value):
-		return invalidMetadata("topic %s: config %s: %s, want UTF-8", quoted(topic), quoted(key), quoted(value))
+		return invalidMetadata("%s: config %s: %s, want UTF-8", owner, quoted(key), quoted(value))
+	}
+	return nil
+}
+
+// checkConfigChange is checkConfig for a config that is set or removed.
+func checkConfigChange(owner, key, value string, remove bool) error {
+	if err := checkConfig(owner, key, value); err != nil {
+		return err
+	}
+	if remove && value != "" {
+		return invalidMetadata("%s: config %s removed with value %s, want none", owner, quoted(key), quoted(value))
 	}
 	return nil
 }
@@ -315,12 +355,40 @@ func (r ProducerIDsRecord) apply(m *MetadataImage) error {
 	return nil
 }
 
+func (r NodeConfigRecord) apply(m *MetadataImage) error {
+	owner := fmt.Sprintf("node %d", r.Node)
+	if r.Node < AllNodes {
+		return invalidMetadata("%s: want its number, or %d for all", owner, AllNodes)
+	}
+	if err := checkConfigChange(owner, r.Key, r.Value, r.Remove); err != nil {
+		return err
+	}
+	// m may share its maps with the image before it.
+	nodes := make(map[int32]map[string]string, len(m.NodeConfigs)+1)
+	maps.Copy(nodes, m.NodeConfigs)
+	if nodes[r.Node] = withConfig(nodes[r.Node], r.Key, r.Value, r.Remove); nodes[r.Node] == nil {
+		delete(nodes, r.Node)
+	}
+	count := 0
+	for _, configs := range nodes {
+		count += len(configs)
+	}
+	if count > maxConfigs {
+		return invalidMetadata("%s: %d configs of all nodes, want at most %d", owner, count, maxConfigs)
+	}
+	m.NodeConfigs = nodes
+	if len(nodes) == 0 {
+		m.NodeConfigs = nil
+	}
+	return nil
+}
+
 // Metadata records, big-endian. A string is its length in bytes (2) and UTF-8.
 //
 //	at  len  field
 //	 0    1  kind
 //	 1    1  version             1
-//	 2   16  topic id            but for kind 6
+//	 2   16  topic id            but for kinds 6 and 7
 //	18    .  by kind
 //	         1 topic             partitions 4, name, number of configs 2,
 //	                             (key, value) sorted by key, each key once
@@ -329,6 +397,7 @@ func (r ProducerIDsRecord) apply(m *MetadataImage) error {
 //	         4 remove topic
 //	         5 purge topic
 //	 2    .  6 producer ids      next producer id 8
+//	         7 node config       node 4 (-1: all), remove 1 (0 or 1), key, value
 const (
 	kindTopic       = 1
 	kindPartitions  = 2
@@ -336,6 +405,7 @@ const (
 	kindRemoveTopic = 4
 	kindPurgeTopic  = 5
 	kindProducerIDs = 6
+	kindNodeConfig  = 7
 
 	metadataRecordVersion = 1
 )
@@ -346,6 +416,7 @@ func (ConfigRecord) kind() byte      { return kindConfig }
 func (RemoveTopicRecord) kind() byte { return kindRemoveTopic }
 func (PurgeTopicRecord) kind() byte  { return kindPurgeTopic }
 func (ProducerIDsRecord) kind() byte { return kindProducerIDs }
+func (NodeConfigRecord) kind() byte  { return kindNodeConfig }
 
 func appendMetadataRecords(p []byte, records []MetadataRecord) []byte {
 	for _, r := range records {
@@ -379,13 +450,17 @@ func (r PartitionsRecord) appendTo(p []byte) []byte {
 
 func (r ConfigRecord) appendTo(p []byte) []byte {
 	p = append(p, r.ID[:]...)
-	remove := byte(0)
-	if r.Remove {
-		remove = 1
+	return appendConfigChange(p, r.Key, r.Value, r.Remove)
+}
+
+func appendConfigChange(p []byte, key, value string, remove bool) []byte {
+	flag := byte(0)
+	if remove {
+		flag = 1
 	}
-	p = append(p, remove)
-	p = appendString(p, r.Key)
-	return appendString(p, r.Value)
+	p = append(p, flag)
+	p = appendString(p, key)
+	return appendString(p, value)
 }
 
 func (r RemoveTopicRecord) appendTo(p []byte) []byte { return append(p, r.ID[:]...) }
@@ -393,6 +468,11 @@ func (r PurgeTopicRecord) appendTo(p []byte) []byte  { return append(p, r.ID[:].
 
 func (r ProducerIDsRecord) appendTo(p []byte) []byte {
 	return binary.BigEndian.AppendUint64(p, uint64(r.Next))
+}
+
+func (r NodeConfigRecord) appendTo(p []byte) []byte {
+	p = binary.BigEndian.AppendUint32(p, uint32(r.Node))
+	return appendConfigChange(p, r.Key, r.Value, r.Remove)
 }
 
 // parseMetadataRecords reads what appendMetadataRecords wrote, to its last
@@ -421,12 +501,15 @@ type metadataDecoder struct {
 
 func (d *metadataDecoder) record() MetadataRecord {
 	kind, version := d.byte(), d.byte()
-	if d.err == nil && (kind < kindTopic || kind > kindProducerIDs || version != metadataRecordVersion) {
-		d.err = fmt.Errorf("kind %d version %d, want kind 1 to %d version %d; a newer program wrote it: %w", kind, version, kindProducerIDs, metadataRecordVersion, ErrUnknownVersion)
+	if d.err == nil && (kind < kindTopic || kind > kindNodeConfig || version != metadataRecordVersion) {
+		d.err = fmt.Errorf("kind %d version %d, want kind 1 to %d version %d; a newer program wrote it: %w", kind, version, kindNodeConfig, metadataRecordVersion, ErrUnknownVersion)
 		return nil
 	}
-	if kind == kindProducerIDs {
+	switch kind {
+	case kindProducerIDs:
 		return ProducerIDsRecord{Next: d.int64()}
+	case kindNodeConfig:
+		return NodeConfigRecord{Node: d.int32(), Remove: d.bool(), Key: d.string(), Value: d.string()}
 	}
 	var id TopicID
 	copy(id[:], d.take(len(id)))

@@ -39,6 +39,8 @@ func (m *MetadataImage) text() string {
 			b.WriteString(" removed")
 		case ProducerIDsRecord:
 			fmt.Fprintf(&b, " ids/%d", r.Next)
+		case NodeConfigRecord:
+			fmt.Fprintf(&b, " node/%d/%s=%s", r.Node, r.Key, r.Value)
 		}
 	}
 	return b.String()
@@ -60,6 +62,9 @@ var exampleGroups = [][]MetadataRecord{
 	{
 		PurgeTopicRecord{ID: testID(2)},
 		ProducerIDsRecord{Next: 1000},
+		NodeConfigRecord{Node: AllNodes, Key: "log.retention.ms", Value: "5"},
+		NodeConfigRecord{Node: 7, Key: "log.roll.ms", Value: "6"},
+		NodeConfigRecord{Node: 7, Key: "log.roll.ms", Remove: true},
 	},
 }
 
@@ -82,10 +87,13 @@ func TestMetadataImage(t *testing.T) {
 	}
 	f("1: a.b/2/1map[] orders/1/3map[flush.ms:5 segment.bytes:1048576]", exampleGroups[0]...)
 	f("2: a.b/2/1map[] removed a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576]", exampleGroups[1]...)
-	f("3: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", exampleGroups[2]...)
-	f("4: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k", Remove: true})
-	f("5: a.b/3/2map[k:] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k"})
-	f("6: orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", RemoveTopicRecord{testID(3)}, PurgeTopicRecord{testID(3)})
+	f("3: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000 node/-1/log.retention.ms=5", exampleGroups[2]...)
+	f("4: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", NodeConfigRecord{Node: AllNodes, Key: "log.retention.ms", Remove: true})
+	f("5: a.b/3/2map[] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k", Remove: true})
+	f("6: a.b/3/2map[k:] orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", ConfigRecord{ID: testID(3), Key: "k"})
+	f("7: orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000", RemoveTopicRecord{testID(3)}, PurgeTopicRecord{testID(3)})
+	f("8: orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000 node/0/k=v node/7/k=", NodeConfigRecord{Node: 7, Key: "k"}, NodeConfigRecord{Node: 0, Key: "k", Value: "v"})
+	f("9: orders/1/8map[retention.ms:-1 segment.bytes:1048576] ids/1000 node/0/k=v node/7/k=w", NodeConfigRecord{Node: 7, Key: "k", Value: "w"})
 	for i, image := range images {
 		if got := image.text(); got != texts[i] {
 			t.Errorf("image %d became %s, was %s", i, got, texts[i])
@@ -149,6 +157,10 @@ func TestMetadataImageRefusals(t *testing.T) {
 	f(PurgeTopicRecord{testID(1)}, ErrUnknownTopic, "among the deleted")
 	f(ProducerIDsRecord{0}, ErrInvalidMetadata, "producer ids below 0, want more than 0")
 	f(ProducerIDsRecord{-1}, ErrInvalidMetadata, "below -1")
+	f(NodeConfigRecord{Node: -2, Key: "k"}, ErrInvalidMetadata, "node -2: want its number, or -1 for all")
+	f(NodeConfigRecord{Node: 1}, ErrInvalidMetadata, `node 1: config key "" of 0 bytes`)
+	f(NodeConfigRecord{Node: 1, Key: "k", Value: strings.Repeat("v", 32768)}, ErrInvalidMetadata, "node 1: config \"k\": value of 32768 bytes")
+	f(NodeConfigRecord{Node: 1, Key: "k", Value: "v", Remove: true}, ErrInvalidMetadata, "removed with value")
 
 	long := strings.Repeat("x", 249)
 	image = imageOf(t, []MetadataRecord{TopicRecord{Name: long, ID: testID(1), Partitions: 1}})
@@ -164,6 +176,17 @@ func TestMetadataImageRefusals(t *testing.T) {
 	image = imageOf(t, []MetadataRecord{full})
 	_, err = image.with([]MetadataRecord{ConfigRecord{ID: testID(4), Key: "k"}})
 	matchError(t, err, ErrInvalidMetadata, "1025 configs")
+
+	var most []MetadataRecord
+	for i := range 1024 {
+		most = append(most, NodeConfigRecord{Node: int32(i % 2), Key: fmt.Sprint(i)})
+	}
+	image = imageOf(t, most)
+	_, err = image.with([]MetadataRecord{NodeConfigRecord{Node: AllNodes, Key: "k"}})
+	matchError(t, err, ErrInvalidMetadata, "1025 configs of all nodes")
+	if _, err = image.with([]MetadataRecord{NodeConfigRecord{Node: 1, Key: "1", Value: "v"}}); err != nil {
+		t.Error(err)
+	}
 }
 
 // A snapshot leads to the image that it was taken of.
@@ -212,6 +235,15 @@ func TestMetadataRecordsGolden(t *testing.T) {
 	all = append(all, fields(f(4, "partitions"), f(2, "length of name"), f(3, "name a.b"), f(2, "number of configs"))...)
 	all = append(all, fields()...)
 	all = append(all, f(1, "kind"), f(1, "version"), f(8, "next producer id"))
+	node := func(key, value string) {
+		all = append(all, f(1, "kind"), f(1, "version"), f(4, "node"), f(1, "remove"), f(2, "length of key"), f(len(key), "key "+key), f(2, "length of value"))
+		if value != "" {
+			all = append(all, f(len(value), "value "+value))
+		}
+	}
+	node("log.retention.ms", "5")
+	node("log.roll.ms", "6")
+	node("log.roll.ms", "")
 	golden.Check(t, "metadata-records", golden.Hex(p, all...))
 
 	got, err := parseMetadataRecords(p)
@@ -228,8 +260,11 @@ func TestParseMetadataRecords(t *testing.T) {
 		_, err := parseMetadataRecords([]byte(strings.Join(parts, "")))
 		matchError(t, err, target, want)
 	}
-	f(ErrUnknownVersion, "record 1: kind 0 version 1, want kind 1 to 6 version 1", "\x00\x01", string(id[:]))
-	f(ErrUnknownVersion, "record 1: kind 7 version 1", "\x07\x01", string(id[:]))
+	f(ErrUnknownVersion, "record 1: kind 0 version 1, want kind 1 to 7 version 1", "\x00\x01", string(id[:]))
+	f(ErrUnknownVersion, "record 1: kind 8 version 1", "\x08\x01", string(id[:]))
+	f(ErrUnknownVersion, "record 1: kind 7 version 2", "\x07\x02", "1234")
+	f(ErrInvalidMetadata, "3 bytes left, want 4", "\x07\x01", "123")
+	f(ErrInvalidMetadata, "flag 2, want 0 or 1", "\x07\x01", "1234\x02\x00\x01k\x00\x00")
 	f(ErrUnknownVersion, "record 1: kind 4 version 2", "\x04\x02", string(id[:]))
 	f(ErrUnknownVersion, "record 2: kind 4 version 0", "\x04\x01", string(id[:]), "\x04\x00")
 	f(ErrInvalidMetadata, "0 bytes left, want 1", "\x04")

@@ -21,8 +21,9 @@ type Options struct {
 	// NodeID goes into a new directory's meta.properties and must match that of
 	// an existing one. Default 0; at least 0.
 	NodeID int32
-	// TopicDefaults are topic configs, by their names, for topics that do not
-	// set them.
+	// TopicDefaults are topic configs for topics that do not set them: by their
+	// names, or by those of the broker settings that give their defaults in
+	// Kafka (log.retention.hours). Settings of AlterNodeConfigs win over them.
 	TopicDefaults map[string]string
 	// DefaultPartitions is how many partitions a topic gets that does not say.
 	// Default 1.
@@ -133,7 +134,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.JournalBytes > 0 && (o.JournalBytes < minJournalBytes || o.JournalBytes > maxJournalBytes) {
 		return o, fmt.Errorf("engine options: JournalBytes is %d, want %d to %d, or a negative number for none", o.JournalBytes, minJournalBytes, int64(maxJournalBytes))
 	}
-	if _, err := topicconfig.Parse(nil, o.TopicDefaults); err != nil {
+	if _, err := topicconfig.Parse(nil, topicconfig.Defaults{Static: o.TopicDefaults}); err != nil {
 		return o, fmt.Errorf("engine options: topic defaults: %w", err)
 	}
 	return o, nil

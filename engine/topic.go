@@ -12,7 +12,7 @@ import (
 type Topic struct {
 	image      *TopicImage
 	config     *topicconfig.Config
-	defaults   map[string]string
+	defaults   *topicconfig.Defaults
 	partitions []*Partition
 }
 
@@ -38,9 +38,9 @@ func (t *Topic) Partition(index int32) (*Partition, error) {
 func (t *Topic) Config() *topicconfig.Config { return t.config }
 
 // Configs describes every topic config that Kafka knows: its value here, where
-// that comes from, and what it means.
+// that comes from, what else has one, and what it means.
 func (t *Topic) Configs() []topicconfig.Entry {
-	return topicconfig.Describe(t.image.Configs, t.defaults)
+	return topicconfig.Describe(t.image.Configs, *t.defaults)
 }
 
 // TopicSpec describes a topic to be created.
@@ -143,7 +143,7 @@ func (e *Engine) checkSpec(spec TopicSpec) error {
 	if err := e.checkPartitionCount(spec.Partitions); err != nil {
 		return err
 	}
-	_, err := topicconfig.Parse(spec.Configs, e.options.TopicDefaults)
+	_, err := topicconfig.Parse(spec.Configs, *e.defaults.Load())
 	return err
 }
 
@@ -226,7 +226,7 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 		configs[key] = value
 		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Value: value})
 	}
-	_, err := topicconfig.Parse(configs, e.options.TopicDefaults)
+	_, err := topicconfig.Parse(configs, *e.defaults.Load())
 	return records, err
 }
 
@@ -278,13 +278,16 @@ func (e *Engine) commitMetadata(records ...MetadataRecord) error {
 }
 
 // reconcile makes the topics those of the image: a topic that is new gets empty
-// partitions, one that is gone stops its own.
+// partitions, one that is gone stops its own, and where the settings of the node
+// have changed all get their configs anew.
 func (e *Engine) reconcile(image *MetadataImage) error {
+	defaults := e.defaultsWith(image.NodeConfigs)
+	e.defaults.Store(defaults)
 	before := *e.topics.Load()
 	after := make(map[string]*Topic, len(image.Topics))
 	for name, ti := range image.Topics {
 		old := before[name]
-		if old != nil && old.image == ti {
+		if old != nil && old.image == ti && old.defaults == defaults {
 			after[name] = old
 			continue
 		}
@@ -310,14 +313,15 @@ func (e *Engine) reconcile(image *MetadataImage) error {
 
 // newTopic builds a topic over the partitions of old, which may be nil.
 func (e *Engine) newTopic(image *TopicImage, old *Topic) (*Topic, error) {
-	config, err := topicconfig.ParseStored(image.Configs, e.options.TopicDefaults)
+	defaults := e.defaults.Load()
+	config, err := topicconfig.ParseStored(image.Configs, *defaults)
 	if err != nil {
 		return nil, fmt.Errorf("topic %s: %w", image.Name, err)
 	}
-	if missing := topicconfig.Unbuilt(image.Configs); missing != "" {
+	if missing := topicconfig.Unbuilt(image.Configs); missing != "" && (old == nil || old.image != image) {
 		e.options.Log.Warn("topic config has no effect", "topic", image.Name, "reason", missing)
 	}
-	t := &Topic{image: image, config: config, defaults: e.options.TopicDefaults}
+	t := &Topic{image: image, config: config, defaults: defaults}
 	if old != nil {
 		t.partitions = old.partitions[:len(old.partitions):len(old.partitions)]
 	}

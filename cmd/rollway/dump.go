@@ -161,8 +161,11 @@ func printCommit(w io.Writer, c dump.Commit) error {
 	}
 	for _, change := range c.Changes {
 		text := fmt.Sprintf("%s, id %s", change.Kind, change.TopicID)
-		if change.Kind == dump.ChangeProducerIDs {
+		switch change.Kind {
+		case dump.ChangeProducerIDs:
 			text = fmt.Sprintf("%s, next %d", change.Kind, change.NextProducerID)
+		case dump.ChangeSetNodeConfig, dump.ChangeRemoveNodeConfig:
+			text = fmt.Sprintf("%s, node %s", change.Kind, change.Node)
 		}
 		if change.Name != "" {
 			text += ", name " + change.Name
@@ -172,7 +175,7 @@ func printCommit(w io.Writer, c dump.Commit) error {
 		}
 		for _, config := range change.Configs {
 			text += ", " + config.Key
-			if change.Kind != dump.ChangeRemoveConfig {
+			if change.Kind != dump.ChangeRemoveConfig && change.Kind != dump.ChangeRemoveNodeConfig {
 				text += "=" + config.Value
 			}
 		}

@@ -60,6 +60,12 @@ func dumpDir(t *testing.T) string {
 	if _, err := e.InitProducerID(engine.NoProducerID); err != nil {
 		t.Fatal(err)
 	}
+	if err := e.AlterNodeConfigs(engine.NodeConfigChange{AllNodes: true, Set: map[string]string{"log.roll.ms": "5"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.AlterNodeConfigs(engine.NodeConfigChange{Set: map[string]string{"log.roll.ms": "6"}, Reset: []string{"log.roll.ms"}}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := e.CreateTopic(engine.TopicSpec{Name: "gone", Configs: map[string]string{"file.delete.delay.ms": "0"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func (o *serveOptions) complete(s *settings) error {
 	o.Engine.MinFreeBytes, o.Engine.BallastBytes = int64(o.minFree), int64(o.ballast)
 	o.Engine.JournalBytes, o.Engine.IndexCacheBytes = int64(o.journal), int64(o.indexCache)
 	o.Engine.TopicDefaults = s.topics
-	if _, err := topicconfig.Parse(nil, s.topics); err != nil {
+	if _, err := topicconfig.Parse(nil, topicconfig.Defaults{Static: s.topics}); err != nil {
 		return usagef("topic defaults: %v", err)
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {

@@ -291,7 +291,7 @@ func TestTextFiles(t *testing.T) {
 func frame(number uint64, kind byte, fields ...any) []byte {
 	p := binary.BigEndian.AppendUint64(make([]byte, 4), number)
 	p = append(p, kind, 1)
-	if kind != 6 { // the one that is not of a topic
+	if kind < 6 { // the others are not of a topic
 		p = append(p, make([]byte, 15)...)
 		p = append(p, 7)
 	}
@@ -322,13 +322,16 @@ func TestMetadataLog(t *testing.T) {
 		want(t, lines(t, write(t, "rollway-metadata.log", parts...), Options{}), wanted...)
 	}
 	const id = "AAAAAAAAAAAAAAAAAAAABw"
-	created := "{Position:28 Number:1 Snapshot:false Changes:[{Kind:topic TopicID:" + id + " Name:orders Partitions:3 Configs:[{Key:flush.ms Value:5}] NextProducerID:0}]}"
+	created := "{Position:28 Number:1 Snapshot:false Changes:[{Kind:topic TopicID:" + id + " Name:orders Partitions:3 Configs:[{Key:flush.ms Value:5}] Node: NextProducerID:0}]}"
 	f([][]byte{header})
 	f([][]byte{header, topic, config, remove}, created,
-		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:set config TopicID:"+id+" Name: Partitions:0 Configs:[{Key:flush.ms Value:6}] NextProducerID:0}]}", at),
+		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:set config TopicID:"+id+" Name: Partitions:0 Configs:[{Key:flush.ms Value:6}] Node: NextProducerID:0}]}", at),
 		"{Position:...")
 	f([][]byte{header, topic, frame(2, 6, int64(2000))}, created,
-		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:producer ids TopicID: Name: Partitions:0 Configs:[] NextProducerID:2000}]}", at))
+		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:producer ids TopicID: Name: Partitions:0 Configs:[] Node: NextProducerID:2000}]}", at))
+	f([][]byte{header, topic, frame(2, 7, int32(-1), byte(0), "log.roll.ms", "5", byte(7), byte(1), int32(3), byte(1), "log.roll.ms", "")}, created,
+		fmt.Sprintf("{Position:%d Number:2 Snapshot:false Changes:[{Kind:set node config TopicID: Name: Partitions:0 Configs:[{Key:log.roll.ms Value:5}] Node:all NextProducerID:0} "+
+			"{Kind:remove node config TopicID: Name: Partitions:0 Configs:[{Key:log.roll.ms Value:}] Node:3 NextProducerID:0}]}", at))
 	f([][]byte{header, topic, damaged, remove}, created, fmt.Sprintf("problem %d: frame checksum ...", at),
 		"{Position:...", fmt.Sprintf("problem %d: commit 3, want 2", at+len(damaged)))
 	f([][]byte{header, topic, config[:len(config)-1]}, created, fmt.Sprintf("problem %d: frame of ...", at))

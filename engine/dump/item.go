@@ -115,9 +115,13 @@ type Change struct {
 	Name       string     `json:"name,omitempty"`
 	Partitions int32      `json:"partitions,omitempty"`
 	Configs    []Property `json:"configs,omitempty"` // of a new topic, or the one that is set or removed
+	Node       string     `json:"node,omitempty"`    // whose config is set or removed: a number, or AllNodes
 
 	NextProducerID int64 `json:"next_producer_id,omitempty"` // of producer ids: those below are reserved
 }
+
+// AllNodes is the Node of a Change that is for all of them.
+const AllNodes = "all"
 
 // ChangeKind says what a Change does.
 type ChangeKind string
@@ -131,6 +135,9 @@ const (
 	ChangeRemoveTopic  ChangeKind = "remove topic"
 	ChangePurgeTopic   ChangeKind = "purge topic"
 	ChangeProducerIDs  ChangeKind = "producer ids"
+
+	ChangeSetNodeConfig    ChangeKind = "set node config"
+	ChangeRemoveNodeConfig ChangeKind = "remove node config"
 )
 
 // JournalRecord is one group commit in a journal.

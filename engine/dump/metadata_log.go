@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -140,14 +141,18 @@ type fieldReader struct {
 	err  error
 }
 
-// change reads one record: kind, version, topic id and what the kind has.
+// change reads one record: kind, version, topic id if it is about a topic, and
+// what the kind has.
 func (r *fieldReader) change() Change {
 	kind, version := r.uint(1), r.uint(1)
-	if r.err == nil && (kind < 1 || kind > 6 || version != recordVersion) {
-		r.err = fmt.Errorf("kind %d version %d, want kind 1 to 6 version %d", kind, version, recordVersion)
+	if r.err == nil && (kind < 1 || kind > 7 || version != recordVersion) {
+		r.err = fmt.Errorf("kind %d version %d, want kind 1 to 7 version %d", kind, version, recordVersion)
 	}
-	if kind == 6 {
+	switch kind {
+	case 6:
 		return Change{Kind: ChangeProducerIDs, NextProducerID: r.int64()}
+	case 7:
+		return r.nodeConfig()
 	}
 	c := Change{TopicID: base64.RawURLEncoding.EncodeToString(r.take(16))}
 	switch kind {
@@ -172,6 +177,19 @@ func (r *fieldReader) change() Change {
 	case 5:
 		c.Kind = ChangePurgeTopic
 	}
+	return c
+}
+
+// nodeConfig reads what a record of kind 7 has.
+func (r *fieldReader) nodeConfig() Change {
+	c := Change{Kind: ChangeSetNodeConfig, Node: AllNodes}
+	if node := int32(r.uint(4)); node != -1 {
+		c.Node = strconv.Itoa(int(node))
+	}
+	if r.uint(1) == 1 {
+		c.Kind = ChangeRemoveNodeConfig
+	}
+	c.Configs = []Property{{r.string(), r.string()}}
 	return c
 }
 

@@ -95,17 +95,17 @@ func (c *Config) Durable() bool {
 // Default returns a new Config of a topic without overrides on a node without
 // defaults. The caller owns it.
 func Default() *Config {
-	return newConfig(nil, nil)
+	return newConfig(nil, Defaults{})
 }
 
-// Parse returns the Config of a topic with these overrides on a node with
-// these defaults, both by names of topic configs; either may be nil. All that
-// they hold is validated, also keys that are not in force.
+// Parse returns the Config of a topic with these overrides, which may be nil, on
+// a node with these defaults. All that they hold is validated, also keys that
+// are not in force.
 //
-// Errors: those of Validate, for the first bad key in order of names; and
-// ErrInvalidValue if min.compaction.lag.ms is greater than
+// Errors: those of Validate and ValidateSetting, for the first bad key in order
+// of names; and ErrInvalidValue if min.compaction.lag.ms is greater than
 // max.compaction.lag.ms.
-func Parse(overrides, defaults map[string]string) (*Config, error) {
+func Parse(overrides map[string]string, defaults Defaults) (*Config, error) {
 	return parse(overrides, defaults, Validate)
 }
 
@@ -113,18 +113,18 @@ func Parse(overrides, defaults map[string]string) (*Config, error) {
 // may have values that an earlier version took and Validate refuses now. A topic
 // that has cleanup.policy=compact keeps everything, and one that has both
 // policies is not compacted; see Unbuilt.
-func ParseStored(overrides, defaults map[string]string) (*Config, error) {
+func ParseStored(overrides map[string]string, defaults Defaults) (*Config, error) {
 	return parse(overrides, defaults, validateStored)
 }
 
-func parse(overrides, defaults map[string]string, validate func(name, value string) error) (*Config, error) {
-	for _, config := range []map[string]string{overrides, defaults} {
-		for _, name := range slices.Sorted(maps.Keys(config)) {
-			if err := validate(name, config[name]); err != nil {
-				return nil, err
-			}
+func parse(overrides map[string]string, defaults Defaults, validate func(name, value string) error) (*Config, error) {
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		if err := validate(name, overrides[name]); err != nil {
+			return nil, err
 		}
-		validate = Validate
+	}
+	if err := defaults.validate(); err != nil {
+		return nil, err
 	}
 	v := values{overrides, defaults}
 	shortest, longest := v.integer("min.compaction.lag.ms"), v.integer("max.compaction.lag.ms")
@@ -135,7 +135,7 @@ func parse(overrides, defaults map[string]string, validate func(name, value stri
 }
 
 // newConfig is Parse for values that are known to be valid.
-func newConfig(overrides, defaults map[string]string) *Config {
+func newConfig(overrides map[string]string, defaults Defaults) *Config {
 	v := values{overrides, defaults}
 	c := &Config{
 		SegmentBytes:       v.integer("segment.bytes"),
@@ -163,7 +163,8 @@ func newConfig(overrides, defaults map[string]string) *Config {
 
 // values are the validated configs of a topic.
 type values struct {
-	overrides, defaults map[string]string
+	overrides map[string]string
+	defaults  Defaults
 }
 
 // text returns the value that holds for the key of that name.
@@ -191,8 +192,14 @@ func (v values) find(k Key) (string, Source) {
 	if value, ok := v.overrides[k.Name]; ok {
 		return strings.TrimSpace(value), FromTopic
 	}
-	if value, ok := v.defaults[k.Name]; ok {
-		return strings.TrimSpace(value), FromBroker
+	for _, layer := range v.defaults.layers() {
+		if value, by, ok := layer.find(k); ok {
+			value, err := by.convert(value)
+			if err != nil {
+				panic(fmt.Sprintf("topicconfig: %s: %v, after it was validated", by.Name, err))
+			}
+			return value, layer.source
+		}
 	}
 	return k.Default, FromDefault
 }

@@ -6,9 +6,10 @@
 // the configs of a topic into a Config, the typed form the engine works with.
 //
 // A config is a map from key to value, both as a user writes them. A topic
-// holds overrides; what it does not override comes from the defaults of the
-// node, and what those leave open from the table. Values are kept as given,
-// also those that have no effect yet, so that they can be given back.
+// holds overrides; what it does not override comes from the Defaults of the
+// node, its broker settings in Kafka's order, and what those leave open from
+// the table. Values are kept as given, also those that have no effect yet, so
+// that they can be given back.
 //
 // The package holds no state but its table and may be used concurrently.
 package topicconfig

@@ -19,8 +19,8 @@ var ErrInvalidValue = errors.New("invalid topic config")
 // Type is the type of a key's values.
 type Type uint8
 
-// The types that topic configs use. Their text forms are what Kafka's
-// ConfigDef parses.
+// The types that topic configs use, and Short, which some broker settings have.
+// Their text forms are what Kafka's ConfigDef parses.
 const (
 	Boolean Type = iota // true or false, in any case
 	Int                 // decimal, 32 bits
@@ -28,19 +28,12 @@ const (
 	Double              // decimal, may have a fraction
 	String              // one of a few words
 	List                // words with commas between them, may be empty
+	Short               // decimal, 16 bits
 )
 
 // String returns the name that Kafka gives the type.
 func (t Type) String() string {
-	return [...]string{"boolean", "int", "long", "double", "string", "list"}[t]
-}
-
-// Synonym is a broker setting that gives the default of a topic config.
-type Synonym struct {
-	Name string
-	// Unit is how many units of the topic config one unit of the broker
-	// setting is: 3,600,000 where hours stand for milliseconds, mostly 1.
-	Unit int64
+	return [...]string{"boolean", "int", "long", "double", "string", "list", "short"}[t]
 }
 
 // Key describes one topic config. The keys that this package hands out share

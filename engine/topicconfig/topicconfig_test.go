@@ -150,7 +150,7 @@ func TestUnknownKey(t *testing.T) {
 func TestParse(t *testing.T) {
 	f := func(overrides, defaults map[string]string, change func(*Config)) {
 		t.Helper()
-		got, err := Parse(overrides, defaults)
+		got, err := Parse(overrides, Defaults{Static: defaults})
 		if err != nil {
 			t.Errorf("Parse(%v, %v): %v", overrides, defaults, err)
 			return
@@ -202,7 +202,7 @@ func TestParseStored(t *testing.T) {
 	type m = map[string]string
 	f := func(overrides, defaults m, deletes bool, unbuilt, want string) {
 		t.Helper()
-		c, err := ParseStored(overrides, defaults)
+		c, err := ParseStored(overrides, Defaults{Static: defaults})
 		if text := errorText(err); text != want || err == nil && c.DeletesOld != deletes {
 			t.Errorf("ParseStored(%v, %v) = %+v, %q, want deletes %v, %q", overrides, defaults, c, text, deletes, want)
 		}
@@ -233,7 +233,7 @@ func TestParseErrors(t *testing.T) {
 	f := func(overrides, defaults map[string]string, want string) {
 		t.Helper()
 		for range 10 { // maps iterate at random
-			if c, err := Parse(overrides, defaults); err == nil || err.Error() != want {
+			if c, err := Parse(overrides, Defaults{Static: defaults}); err == nil || err.Error() != want {
 				t.Fatalf("Parse(%v, %v) = %v, %v; want %s", overrides, defaults, c, err, want)
 			}
 		}
@@ -252,7 +252,7 @@ func TestParseErrors(t *testing.T) {
 func TestDurable(t *testing.T) {
 	f := func(overrides map[string]string, want bool) {
 		t.Helper()
-		c, err := Parse(overrides, nil)
+		c, err := Parse(overrides, Defaults{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestDefaultIsFresh(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	overrides := map[string]string{"segment.bytes": " 1048576", "from.a.later.version": "1"}
 	defaults := map[string]string{"segment.bytes": "2097152", "flush.ms": "1000"}
-	entries := Describe(overrides, defaults)
+	entries := Describe(overrides, Defaults{Static: defaults})
 	if len(entries) != len(Keys()) {
 		t.Fatalf("%d entries, want %d", len(entries), len(Keys()))
 	}
@@ -293,8 +293,82 @@ func TestDescribe(t *testing.T) {
 	}
 
 	f("segment.bytes", "1048576", FromTopic, "topic")
-	f("flush.ms", "1000", FromBroker, "broker")
+	f("flush.ms", "1000", FromStatic, "static")
 	f("flush.messages", "1", FromDefault, "default")
+}
+
+// What was set nearer to a topic wins: a setting of its node, of all nodes, of the node's start; of several broker
+// settings in one place the first of Kafka's order; and each place is listed, in the unit of its own name.
+func TestDefaultsOrder(t *testing.T) {
+	type m = map[string]string
+	f := func(key string, overrides m, d Defaults, wantValue string, wantSource Source, want ...Origin) {
+		t.Helper()
+		if _, err := Parse(overrides, d); err != nil {
+			t.Fatal(err)
+		}
+		entries := Describe(overrides, d)
+		e := entries[slices.IndexFunc(entries, func(e Entry) bool { return e.Name == key })]
+		if e.Value != wantValue || e.Source != wantSource || !slices.Equal(e.Origins, want) {
+			t.Errorf("%s is %q from %v, origins %v; want %q from %v, %v", key, e.Value, e.Source, e.Origins, wantValue, wantSource, want)
+		}
+	}
+	hours := Origin{"log.retention.hours", "168", FromDefault}
+
+	f("retention.ms", nil, Defaults{}, "604800000", FromDefault, hours)
+	f("retention.ms", nil, Defaults{Static: m{"log.retention.hours": " 2 "}}, "7200000", FromStatic,
+		Origin{"log.retention.hours", "2", FromStatic}, hours)
+	f("retention.ms", nil, Defaults{Static: m{"log.retention.hours": "-1"}}, "-1", FromStatic, Origin{"log.retention.hours", "-1", FromStatic}, hours)
+	f("retention.ms", nil, Defaults{Static: m{"log.retention.hours": "2", "log.retention.minutes": "3"}}, "180000", FromStatic,
+		Origin{"log.retention.minutes", "3", FromStatic}, hours)
+	f("retention.ms", nil, Defaults{Static: m{"log.retention.ms": "4", "retention.ms": "5"}}, "5", FromStatic,
+		Origin{"log.retention.ms", "5", FromStatic}, hours)
+	all := Defaults{
+		Node:     m{"log.retention.ms": "3", "num.io.threads": "8"},
+		AllNodes: m{"log.retention.ms": "2"},
+		Static:   m{"retention.ms": "1"},
+	}
+	f("retention.ms", m{"retention.ms": "4"}, all, "4", FromTopic, Origin{"retention.ms", "4", FromTopic}, Origin{"log.retention.ms", "3", FromNode},
+		Origin{"log.retention.ms", "2", FromAllNodes}, Origin{"log.retention.ms", "1", FromStatic}, hours)
+	f("retention.ms", nil, all, "3", FromNode, Origin{"log.retention.ms", "3", FromNode},
+		Origin{"log.retention.ms", "2", FromAllNodes}, Origin{"log.retention.ms", "1", FromStatic}, hours)
+	all.Node = nil
+	f("retention.ms", nil, all, "2", FromAllNodes,
+		Origin{"log.retention.ms", "2", FromAllNodes}, Origin{"log.retention.ms", "1", FromStatic}, hours)
+	f("compression.type", nil, Defaults{Node: m{"compression.type": "lz4"}}, "lz4", FromNode,
+		Origin{"compression.type", "lz4", FromNode}, Origin{"compression.type", "producer", FromDefault})
+	f("remote.storage.enable", nil, Defaults{Static: m{"remote.storage.enable": "true"}}, "true", FromStatic,
+		Origin{"remote.storage.enable", "true", FromStatic})
+	f("remote.storage.enable", nil, Defaults{}, "false", FromDefault)
+}
+
+// A value is judged in the unit of the broker setting, and the error names the setting.
+func TestValidateSetting(t *testing.T) {
+	f := func(name, value, want string) {
+		t.Helper()
+		err := ValidateSetting(name, value)
+		if text := errorText(err); text != want {
+			t.Errorf("ValidateSetting(%s, %s): %q, want %q", name, value, text, want)
+		}
+		wantErr := ErrInvalidSetting
+		if _, _, known := LookupSetting(name); !known {
+			wantErr = ErrUnknownKey
+		}
+		if want != "" && !errors.Is(err, wantErr) {
+			t.Errorf("ValidateSetting(%s, %s): %v is no %v", name, value, err, wantErr)
+		}
+		if _, err := Parse(nil, Defaults{AllNodes: map[string]string{name: value}}); wantErr == ErrInvalidSetting && errorText(err) != want {
+			t.Errorf("Parse with %s=%s: %v, want %q", name, value, err, want)
+		}
+	}
+	f("log.retention.hours", " 5 ", "")
+	f("log.retention.hours", "-1", "")
+	f("log.roll.hours", "1", "")
+	f("compression.type", "zstd", "")
+	f("log.retention.hours", "2562047788016", `invalid broker setting log.retention.hours: found "2562047788016", want an integer of at most 2562047788015, at least -1`)
+	f("log.retention.hours", "many", `invalid broker setting log.retention.hours: found "many", want an integer of at most 2562047788015, at least -1`)
+	f("log.roll.hours", "0", `invalid broker setting log.roll.hours: found "0", want an integer of at most 2562047788015, at least 1`)
+	f("log.segment.bytes", "200", `invalid broker setting log.segment.bytes: found "200", want a 32-bit integer, at least 1048576`)
+	f("num.partitions", "1", `unknown topic config behind broker setting "num.partitions"`)
 }
 
 // The text forms are the values of the configs, there and back.
@@ -307,7 +381,7 @@ func TestTexts(t *testing.T) {
 	if got := CompressionType(9).String(); got != "CompressionType(9)" {
 		t.Errorf("an unknown compression type prints as %s", got)
 	}
-	for typ, want := range map[Type]string{Boolean: "boolean", Int: "int", Long: "long", Double: "double", String: "string", List: "list"} {
+	for typ, want := range map[Type]string{Boolean: "boolean", Int: "int", Long: "long", Double: "double", String: "string", List: "list", Short: "short"} {
 		if typ.String() != want {
 			t.Errorf("type %d prints as %s, want %s", typ, typ, want)
 		}
@@ -324,7 +398,7 @@ func FuzzValidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		invalid := Validate(name, value)
 		overrides := map[string]string{name: value}
-		c, err := Parse(overrides, nil)
+		c, err := Parse(overrides, Defaults{})
 		if invalid != nil {
 			if c != nil || err == nil || err.Error() != invalid.Error() {
 				t.Fatalf("Validate: %v; Parse: %v, %v", invalid, c, err)
@@ -334,7 +408,7 @@ func FuzzValidate(f *testing.F) {
 		if err != nil {
 			t.Fatalf("Validate takes %s=%q, Parse does not: %v", name, value, err)
 		}
-		for _, e := range Describe(overrides, nil) {
+		for _, e := range Describe(overrides, Defaults{}) {
 			if e.Name == name && (e.Value != strings.TrimSpace(value) || e.Source != FromTopic) {
 				t.Fatalf("%s=%q is described as %q from %v", name, value, e.Value, e.Source)
 			}

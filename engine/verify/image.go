@@ -15,18 +15,21 @@ type topic struct {
 	name       string
 	partitions int32
 	configs    map[string]string
+	image      *image // that it is in
 }
 
-// image is what the metadata log says: the topics, and the ids of those that
-// were deleted and whose directories may still be there.
+// image is what the metadata log says: the topics, the ids of those that were
+// deleted and whose directories may still be there, and the broker settings that
+// were altered, by whose they are as in dump.Change and by name.
 type image struct {
 	byID    map[string]*topic
 	byName  map[string]*topic
 	deleted map[string]bool
+	nodes   map[string]map[string]string
 }
 
 func newImage() *image {
-	return &image{byID: map[string]*topic{}, byName: map[string]*topic{}, deleted: map[string]bool{}}
+	return &image{byID: map[string]*topic{}, byName: map[string]*topic{}, deleted: map[string]bool{}, nodes: map[string]map[string]string{}}
 }
 
 // apply follows one change. One that does not fit is for the problem that the
@@ -35,7 +38,7 @@ func (m *image) apply(c dump.Change) {
 	t := m.byID[c.TopicID]
 	switch c.Kind {
 	case dump.ChangeTopic:
-		t = &topic{id: c.TopicID, name: c.Name, partitions: c.Partitions, configs: map[string]string{}}
+		t = &topic{id: c.TopicID, name: c.Name, partitions: c.Partitions, configs: map[string]string{}, image: m}
 		for _, config := range c.Configs {
 			t.configs[config.Key] = config.Value
 		}
@@ -43,6 +46,19 @@ func (m *image) apply(c dump.Change) {
 		return
 	case dump.ChangePurgeTopic:
 		delete(m.deleted, c.TopicID)
+		return
+	case dump.ChangeSetNodeConfig:
+		if m.nodes[c.Node] == nil {
+			m.nodes[c.Node] = map[string]string{}
+		}
+		for _, config := range c.Configs {
+			m.nodes[c.Node][config.Key] = config.Value
+		}
+		return
+	case dump.ChangeRemoveNodeConfig:
+		for _, config := range c.Configs {
+			delete(m.nodes[c.Node], config.Key)
+		}
 		return
 	}
 	if t == nil {
@@ -64,6 +80,18 @@ func (m *image) apply(c dump.Change) {
 		delete(m.byName, t.name)
 		m.deleted[t.id] = true
 	}
+}
+
+// setting returns the broker setting of that name, if it was altered: the node's
+// own, for a log has settings of no other node, else that of all.
+func (m *image) setting(name string) (string, bool) {
+	for node, settings := range m.nodes {
+		if value, ok := settings[name]; ok && node != dump.AllNodes {
+			return value, true
+		}
+	}
+	value, ok := m.nodes[dump.AllNodes][name]
+	return value, ok
 }
 
 // topics returns them by name.
@@ -99,13 +127,18 @@ func splitPartitionDir(dir string) (name string, index int64, ok bool) {
 }
 
 // indexIntervalBytes is after how many bytes the topic's offset indexes get an
-// entry; Kafka's default where the topic does not say.
+// entry; where neither the topic nor a setting that was altered says, Kafka's
+// default.
 func (t *topic) indexIntervalBytes() int64 {
 	const byDefault = 4096
 	if t == nil {
 		return byDefault
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(t.configs["index.interval.bytes"]), 10, 64)
+	value, ok := t.configs["index.interval.bytes"]
+	if !ok {
+		value, _ = t.image.setting("log.index.interval.bytes")
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	if err != nil {
 		return byDefault
 	}

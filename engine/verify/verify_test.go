@@ -232,6 +232,38 @@ func TestWholeDirectory(t *testing.T) {
 	}
 }
 
+// An index that has no entries because the node's settings were altered so is whole.
+func TestAlteredIndexInterval(t *testing.T) {
+	f := func(alter func(e *engine.Engine, value string) error) {
+		t.Helper()
+		dir := filepath.Join(t.TempDir(), "data")
+		e := openEngine(t, dir)
+		if err := alter(e, "1000000"); err != nil {
+			t.Fatal(err)
+		}
+		made, err := e.CreateTopic(engine.TopicSpec{Name: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		produce(t, made.Partitions()[0], 20, 1000)
+		closeEngine(t, e)
+		isWhole(t, dir)
+	}
+	set := func(all bool) func(e *engine.Engine, value string) error {
+		return func(e *engine.Engine, value string) error {
+			return e.AlterNodeConfigs(engine.NodeConfigChange{AllNodes: all, Set: map[string]string{"log.index.interval.bytes": value}})
+		}
+	}
+	f(set(true))
+	f(set(false))
+	f(func(e *engine.Engine, value string) error {
+		if err := set(true)(e, "100"); err != nil {
+			return err
+		}
+		return set(false)(e, value)
+	})
+}
+
 // A server that appends, rolls, makes and deletes topics meanwhile is no problem.
 func TestBesideBusyServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

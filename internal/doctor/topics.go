@@ -32,7 +32,7 @@ func unsyncedTopics(dir string) ([]UnsyncedTopic, error) {
 	}
 	var found []UnsyncedTopic
 	for _, t := range topics {
-		if config, err := topicconfig.Parse(map[string]string{flushMessages: t.FlushMessages}, nil); err == nil && !config.Durable() {
+		if config, err := topicconfig.Parse(map[string]string{flushMessages: t.FlushMessages}, topicconfig.Defaults{}); err == nil && !config.Durable() {
 			found = append(found, t)
 		}
 	}

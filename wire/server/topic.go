@@ -132,9 +132,11 @@ func (s *session) describeTopic(f wire.Frame, out *netloop.Out) error {
 }
 
 var sources = map[topicconfig.Source]wire.Source{
-	topicconfig.FromDefault: wire.SourceDefault,
-	topicconfig.FromBroker:  wire.SourceServer,
-	topicconfig.FromTopic:   wire.SourceTopic,
+	topicconfig.FromDefault:  wire.SourceDefault,
+	topicconfig.FromStatic:   wire.SourceServer,
+	topicconfig.FromAllNodes: wire.SourceServer,
+	topicconfig.FromNode:     wire.SourceServer,
+	topicconfig.FromTopic:    wire.SourceTopic,
 }
 
 // describePartition describes p; what is not known is -1.
