@@ -3,12 +3,11 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 
 	"github.com/rollway/rollway/engine"
-	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/kafka"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire/server"
 	"github.com/rollway/rollway/zerocopy"
@@ -18,6 +17,8 @@ import (
 type Broker struct {
 	node *node.Node
 	wire *server.Server // nil when it is off
+	// kafka has a Server for each listener.
+	kafka []*kafka.Server
 
 	closeNode func() error // closes the node once and always returns what that returned
 }
@@ -29,50 +30,38 @@ type Broker struct {
 // Errors: an address that is taken, or not on loopback without AllowAnonymous;
 // those of engine.Open; options out of range. Nothing runs then.
 func Open(o Options) (*Broker, error) {
-	ln, err := o.listen()
+	l, err := o.listen()
 	if err != nil {
 		return nil, err
 	}
 	n, err := node.Open(o.node())
 	if err != nil {
-		if ln != nil {
-			ln.Close()
-		}
+		l.close()
 		return nil, err
 	}
 	b := &Broker{node: n, closeNode: sync.OnceValue(n.Close)}
-	if ln == nil {
-		return b, nil
-	}
-	if b.wire, err = server.Serve(ln, n, o.wire()); err != nil {
-		return nil, errors.Join(err, n.Close())
+	if err := b.serve(l, o); err != nil {
+		l.close()
+		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-// listen listens where the native protocol is to be served; nil if nowhere.
-func (o Options) listen() (*net.TCPListener, error) {
-	address := o.Wire
-	switch address {
-	case Off:
-		return nil, nil
-	case "":
-		address = DefaultWire
+// serve starts the frontends, each of which closes its socket.
+func (b *Broker) serve(l listeners, o Options) (err error) {
+	if l.wire != nil {
+		if b.wire, err = server.Serve(l.wire, b.node, o.wireServer()); err != nil {
+			return err
+		}
 	}
-	resolved, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("wire listener %s: %w", address, err)
+	for _, k := range l.kafka {
+		s, err := kafka.Serve(k.socket, b.node, o.kafkaServer(k))
+		if err != nil {
+			return err
+		}
+		b.kafka = append(b.kafka, s)
 	}
-	if !resolved.IP.IsLoopback() && !o.AllowAnonymous {
-		return nil, fmt.Errorf("wire listener %s is not on loopback, and there is no authentication: whoever reaches it may read, write and delete; "+
-			"listen on 127.0.0.1, or allow anonymous access (AllowAnonymous, --allow-anonymous)", address)
-	}
-	// What was checked is what is listened on: the name is not resolved again.
-	ln, err := netloop.Listen(context.Background(), resolved.String())
-	if err != nil {
-		return nil, fmt.Errorf("wire listener %s: %w", address, err)
-	}
-	return ln, nil
+	return nil
 }
 
 // WireAddr is the address of the native protocol with the port that was
@@ -82,6 +71,16 @@ func (b *Broker) WireAddr() net.Addr {
 		return nil
 	}
 	return b.wire.Addr()
+}
+
+// KafkaAddrs are the addresses of the Kafka protocol with the ports that were
+// picked, in the order of Options.Kafka; none when it is off.
+func (b *Broker) KafkaAddrs() []net.Addr {
+	var addrs []net.Addr
+	for _, k := range b.kafka {
+		addrs = append(addrs, k.Addr())
+	}
+	return addrs
 }
 
 // Engine is the broker's engine, for who embeds it: what is appended there is
@@ -102,10 +101,7 @@ func (b *Broker) Ready(ctx context.Context) error { return b.node.Engine().WaitR
 // with the marker of a clean shutdown, whatever became of the connections. It
 // blocks for the disk after ctx has ended, too.
 func (b *Broker) Shutdown(ctx context.Context) error {
-	var err error
-	if b.wire != nil {
-		err = b.wire.Shutdown(ctx)
-	}
+	err := b.stop(func(f frontend) error { return f.Shutdown(ctx) })
 	return errors.Join(err, b.closeNode())
 }
 
@@ -113,9 +109,30 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 // a clean shutdown, since that is about the data. It blocks for the disk. Later
 // calls, also after Shutdown, return what the engine's closing returned.
 func (b *Broker) Close() error {
-	var err error
-	if b.wire != nil {
-		err = b.wire.Close()
-	}
+	err := b.stop(func(f frontend) error { return f.Close() })
 	return errors.Join(err, b.closeNode())
+}
+
+// frontend is what serves one listener.
+type frontend interface {
+	Shutdown(context.Context) error
+	Close() error
+}
+
+// stop ends all frontends, side by side, and returns when none runs any more.
+func (b *Broker) stop(end func(frontend) error) error {
+	var all []frontend
+	if b.wire != nil {
+		all = append(all, b.wire)
+	}
+	for _, k := range b.kafka {
+		all = append(all, k)
+	}
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, f := range all {
+		wg.Go(func() { errs[i] = end(f) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }

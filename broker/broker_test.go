@@ -28,6 +28,9 @@ func open(t *testing.T, o Options) *Broker {
 	if o.Wire == "" {
 		o.Wire = "127.0.0.1:0"
 	}
+	if o.Kafka == "" {
+		o.Kafka = "127.0.0.1:0"
+	}
 	o.Log = quiet
 	b, err := Open(o)
 	if err != nil {

@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/kafka"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire/server"
 	"github.com/rollway/rollway/zerocopy"
@@ -17,6 +19,10 @@ const Off = "off"
 // otherwise.
 const DefaultWire = "127.0.0.1:9192"
 
+// DefaultKafka is where the Kafka protocol is served unless Options say
+// otherwise.
+const DefaultKafka = "127.0.0.1:9092"
+
 // Options of a Broker. All but DataDir may be left zero.
 type Options struct {
 	// DataDir is the data directory, made if it is missing. It may be empty
@@ -26,6 +32,16 @@ type Options struct {
 	// Wire is the address of the native protocol, host:port; port 0 picks a
 	// free one, Off is none. Default DefaultWire.
 	Wire string
+
+	// Kafka is where the Kafka protocol is served: host:port, or listeners in
+	// Kafka's syntax, NAME://host:port with commas between them. Port 0 picks a
+	// free one, no host means every address, Off is none. Default DefaultKafka.
+	Kafka string
+	// KafkaAdvertised is where Kafka clients are told to find this node, in the
+	// same syntax, for all listeners or some (advertised.listeners). Default:
+	// where they listen, or, if that is every address of the host, the one that
+	// a client has come to.
+	KafkaAdvertised string
 
 	// AllowAnonymous allows listeners that are not on loopback. There is no
 	// authentication: whoever reaches the port may read, write and delete.
@@ -92,6 +108,12 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// Validate checks the form of the Kafka listeners, which Open does too.
+func (o Options) Validate() error {
+	_, err := parseKafkaListeners(o.kafka(), o.KafkaAdvertised)
+	return err
+}
+
 func (o Options) node() node.Options {
 	return node.Options{
 		DataDir:             o.DataDir,
@@ -106,7 +128,25 @@ func (o Options) node() node.Options {
 	}
 }
 
-func (o Options) wire() server.Options {
+func (o Options) wire() string  { return cmp.Or(o.Wire, DefaultWire) }
+func (o Options) kafka() string { return cmp.Or(o.Kafka, DefaultKafka) }
+
+func (o Options) kafkaServer(k kafkaListener) kafka.Options {
+	return kafka.Options{
+		Name:          k.name,
+		Advertised:    k.advertised,
+		IdleTimeout:   o.IdleTimeout,
+		FrameTimeout:  o.FrameTimeout,
+		StallTimeout:  o.StallTimeout,
+		Path:          o.FetchPath,
+		CoalesceBelow: o.CoalesceBelow,
+		Congestion:    o.Congestion,
+		NotSentLowat:  o.NotSentLowat,
+		SendBuffer:    o.SendBuffer,
+	}
+}
+
+func (o Options) wireServer() server.Options {
 	return server.Options{
 		MaxSubscriptions: o.MaxSubscriptions,
 		MaxCredit:        o.MaxCredit,

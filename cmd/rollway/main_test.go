@@ -79,7 +79,7 @@ func startServer(t *testing.T, dir string, flags ...string) *testServer {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &testServer{dir: dir, cancel: cancel, ended: make(chan int, 1)}
 	r, w := io.Pipe()
-	args := append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0"}, flags...)
+	args := append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off"}, flags...)
 	go func() {
 		code := run(ctx, args, strings.NewReader(""), w, &s.log)
 		w.Close()

@@ -28,6 +28,8 @@ var kafkaSettings = map[string]struct {
 	"node.id":                                 {flag: "node-id"},
 	"broker.id":                               {flag: "node-id"},
 	"num.partitions":                          {flag: "partitions"},
+	"listeners":                               {flag: "kafka"},
+	"advertised.listeners":                    {flag: "kafka-advertised"},
 	"rollway.journal.bytes":                   {flag: "journal-bytes"},
 	"max.connections":                         {flag: "max-connections", convert: noLimit},
 	"max.connections.per.ip":                  {flag: "max-connections-per-ip", convert: noLimit},
@@ -81,13 +83,13 @@ func milliseconds(value string) (string, error) {
 // means nothing, a misspelt member of it does no harm either.
 // Source: the broker configs of Apache Kafka 4.3, and of 3.x what 4 dropped.
 var withoutEffect = []string{
-	"advertised.listeners", "alter.config.policy.class.name", "alter.log.dirs.*", "authorizer.*", "auto.create.topics.enable",
+	"alter.config.policy.class.name", "alter.log.dirs.*", "authorizer.*", "auto.create.topics.enable",
 	"auto.include.jmx.reporter", "auto.leader.rebalance.enable", "background.threads", "broker.heartbeat.interval.ms",
 	"broker.id.generation.enable", "broker.rack", "broker.session.timeout.ms", "client.quota.callback.class", "config.providers*",
 	"connection.failed.authentication.delay.ms", "connections.max.reauth.ms", "control.plane.listener.name", "controlled.shutdown.*",
 	"controller.*", "create.topic.policy.class.name", "default.replication.factor", "delegation.token.*", "delete.records.*",
 	"delete.topic.enable", "early.start.listeners", "eligible.leader.replicas.*", "fetch.*", "group.*",
-	"initial.broker.registration.timeout.ms", "inter.broker.*", "kafka.metrics.*", "leader.imbalance.*", "listener.*", "listeners",
+	"initial.broker.registration.timeout.ms", "inter.broker.*", "kafka.metrics.*", "leader.imbalance.*", "listener.*",
 	"log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*", "log.cleaner.threads",
 	"log.dir.failure.timeout.ms", "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms",
 	"log.message.downconversion.enable", "log.message.format.version", "log.message.timestamp.difference.max.ms",
@@ -118,6 +120,13 @@ func (s *settings) applyFile(file string) error {
 	list, err := properties.Parse(string(content))
 	if err != nil {
 		return usagef("%s: %v", file, err)
+	}
+	list, controllers, err := brokerListeners(list)
+	if err != nil {
+		return usagef("%s %v", file, err)
+	}
+	if len(controllers) > 0 {
+		s.notes = append(s.notes, settingNote{"listeners of " + file + " that are a controller's are left out: there is none here", controllers})
 	}
 	given := map[string]properties.Property{} // settings of Kafka behind topic configs
 	var ignored []string

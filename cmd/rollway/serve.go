@@ -26,7 +26,7 @@ const (
 const serveHelp = `Start a server. It needs no configuration. When it accepts connections it prints
 one line to standard output,
 
-  ready wire=HOST:PORT
+  ready wire=HOST:PORT kafka=HOST:PORT
 
 and after that nothing: its log goes to standard error. Recovery of a directory
 that was not closed cleanly goes on behind it; a partition that is not ready yet
@@ -99,6 +99,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.config, "config", "", "properties `file` with settings, in Kafka's format and names")
 	f.StringVar(&o.DataDir, "data", defaultData, "data `directory`, made if it is missing")
 	f.StringVar(&o.Wire, "wire", broker.DefaultWire, "`address` of the native protocol; port 0 picks a free one, off closes it")
+	f.StringVar(&o.Kafka, "kafka", broker.DefaultKafka, "`address` of the Kafka protocol, or several as in Kafka's listeners, NAME://HOST:PORT,...; off closes it")
+	f.StringVar(&o.KafkaAdvertised, "kafka-advertised", "", "`address` that Kafka clients are told, or several as in Kafka's advertised.listeners; where they listen, or came to, if empty")
 	f.BoolVar(&o.AllowAnonymous, "allow-anonymous", false, "allow addresses that are not on loopback: whoever reaches them may read, write and delete")
 
 	f.Int32Var(&o.Engine.NodeID, "node-id", 0, "`number` of this node; it goes into a new data directory and must match that of an old one")
@@ -180,6 +182,9 @@ func (o *serveOptions) complete(s *settings) error {
 	if _, _, err := net.SplitHostPort(o.Wire); err != nil && o.Wire != broker.Off {
 		return usagef("--wire %q, want HOST:PORT or off", nearest.Shorten(o.Wire))
 	}
+	if err := o.Options.Validate(); err != nil {
+		return usagef("%v", err)
+	}
 	if least, most := byteSize(64<<10), o.receive/2-64; o.maxFrame < least || o.maxFrame > most {
 		return usagef("--max-frame %d, want %d to %d, half of --receive-memory less 64 bytes", o.maxFrame, least, most)
 	}
@@ -224,7 +229,7 @@ func (p *program) serve(ctx context.Context, o *serveOptions, s *settings) error
 		return errors.Join(err, b.Close())
 	}
 	defer stopProfiles()
-	log.Info("server accepts", "version", buildVersion().Version, "data", b.Engine().Path(), "wire", b.WireAddr(), "fetch_path", o.FetchPath.String())
+	log.Info("server accepts", "version", buildVersion().Version, "data", b.Engine().Path(), "wire", b.WireAddr(), "kafka", b.KafkaAddrs(), "fetch_path", o.FetchPath.String())
 	if _, err := fmt.Fprintln(p.stdout, readyLine(b)); err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -256,6 +261,13 @@ func readyLine(b *broker.Broker) string {
 	line := "ready"
 	if addr := b.WireAddr(); addr != nil {
 		line += " wire=" + addr.String()
+	}
+	for i, addr := range b.KafkaAddrs() {
+		separator := ","
+		if i == 0 {
+			separator = " kafka="
+		}
+		line += separator + addr.String()
 	}
 	return line
 }

@@ -204,13 +204,13 @@ func TestBadInput(t *testing.T) {
 	config("a=\\u12")
 
 	// Servers that cannot start.
-	f("serve", "--data", data, "--wire", "127.0.0.1:0")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", s.addr)
-	f("serve", "--data", file, "--wire", "127.0.0.1:0")
-	f("serve", "--data", filepath.Join(file, "below"), "--wire", "127.0.0.1:0")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "0.0.0.0:0")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "nowhere")
-	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--max-frame", "1GiB")
+	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", s.addr, "--kafka", "off")
+	f("serve", "--data", file, "--wire", "127.0.0.1:0", "--kafka", "off")
+	f("serve", "--data", filepath.Join(file, "below"), "--wire", "127.0.0.1:0", "--kafka", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "0.0.0.0:0", "--kafka", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "nowhere", "--kafka", "off")
+	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off", "--max-frame", "1GiB")
 	if _, err := os.Stat(filepath.Join(dir, "new")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a server that could not listen left a directory behind: %v", err)
 	}
@@ -245,7 +245,7 @@ func TestBadInput(t *testing.T) {
 
 // A directory that nobody may write to, also not root, is one clear error.
 func TestUnwritableDirectory(t *testing.T) {
-	code, _, stderr := execute(t.Context(), "", "serve", "--data", "/sys/rollway-data", "--wire", "127.0.0.1:0")
+	code, _, stderr := execute(t.Context(), "", "serve", "--data", "/sys/rollway-data", "--wire", "127.0.0.1:0", "--kafka", "off")
 	if code != exitFailure || !strings.Contains(stderr, "take a directory that this user may write to by --data") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
@@ -294,7 +294,7 @@ type process struct {
 // startProcess starts a server and returns when it is ready.
 func startProcess(t *testing.T, dir string, flags ...string) process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0"}, flags...)...)
+	cmd := exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off"}, flags...)...)
 	cmd.Env = append(os.Environ(), runMain+"=1")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -136,6 +136,7 @@ func (c serverConfig) startRollway() (server, error) {
 	b, err := broker.Open(broker.Options{
 		DataDir:    c.Rollway.Dir,
 		Wire:       "127.0.0.1:0",
+		Kafka:      broker.Off,
 		FetchPath:  c.Rollway.FetchPath,
 		Congestion: c.Congestion,
 		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
