@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -155,6 +156,10 @@ func (c *committer) run(stop <-chan struct{}) {
 	for {
 		select {
 		case <-c.wake:
+			// Who was answered by the last round is ready to run and appends again
+			// at once: behind them the group is whole. Without this the first of
+			// them has a sync of its own, for which all others wait.
+			runtime.Gosched()
 			c.commit()
 		case <-stop:
 			c.timer.Stop()
