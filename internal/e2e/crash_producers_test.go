@@ -15,7 +15,6 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/wire/client"
 )
@@ -436,46 +435,7 @@ func (f *fleet) check(err error) {
 // fetch asks once for what is there from an offset on, gives it to take in order
 // and returns the offset behind it, and the high watermark.
 func (f *fleet) fetch(p *peer, partition int32, from int64, take func(int64, []byte) error) (next, end int64, err error) {
-	m := wire.Fetch{Topic: []byte(f.topic), Partition: partition, Offset: from, MaxBytes: 1 << 20}
-	if _, err := p.conn.Write(m.AppendTo(nil, 9)); err != nil {
-		return from, 0, errKilled
-	}
-	frame, err := p.read()
-	if refused := (*wire.Error)(nil); errors.As(err, &refused) {
-		return from, 0, err
-	} else if err != nil {
-		return from, 0, errKilled
-	}
-	data, err := wire.ParseData(frame)
-	if err != nil {
-		return from, 0, err
-	}
-	for rest := data.Batches; ; {
-		b, after, err := record.Next(rest)
-		if errors.Is(err, record.ErrShort) {
-			return from, data.Offsets.HighWatermark, nil
-		}
-		if err == nil {
-			err = b.Verify()
-		}
-		if err != nil {
-			return from, 0, fmt.Errorf("partition %d: batch for offset %d: %w", partition, from, err)
-		}
-		for it := b.Iterate(b.Records()); it.Next(); {
-			r := it.Record()
-			switch {
-			case int64(r.Offset) < from:
-				continue
-			case int64(r.Offset) > from:
-				return from, 0, fmt.Errorf("partition %d: offset %d follows %d", partition, r.Offset, from-1)
-			}
-			if err := take(from, r.Value); err != nil {
-				return from, 0, err
-			}
-			from++
-		}
-		rest = after
-	}
+	return p.fetch(wire.Fetch{Topic: []byte(f.topic), Partition: partition, Offset: from, MaxBytes: 1 << 20}, false, take)
 }
 
 // readAll gives everything from an offset to the high watermark of the first

@@ -108,8 +108,6 @@ func (h *history) check(err error) {
 	}
 }
 
-var errKilled = errors.New("the connection ended")
-
 // load is the producers and readers of one server, one of each a partition.
 type load struct {
 	h    *history
@@ -246,9 +244,9 @@ func (h *history) read(ctx context.Context, addr string, log *logHistory) error 
 	defer p.conn.Close()
 	next, _ := log.known()
 	for ctx.Err() == nil {
-		next, _, err = h.fetch(p, log, next, func(offset int64, value string) error {
+		next, _, err = h.fetch(p, log, next, func(offset int64, value []byte) error {
 			h.seen.Add(1)
-			return log.must(offset, value, "seen")
+			return log.must(offset, string(value), "seen")
 		})
 		if refused := (*wire.Error)(nil); errors.As(err, &refused) && h.tolerates(refused) {
 			time.Sleep(time.Millisecond)
@@ -259,53 +257,11 @@ func (h *history) read(ctx context.Context, addr string, log *logHistory) error 
 	return nil
 }
 
-// fetch asks once for records from offset next on, gives them to f in order,
+// fetch asks once for records from offset next on, gives them to take in order,
 // and returns the offset behind the last and the high watermark.
-func (h *history) fetch(p *peer, log *logHistory, next int64, f func(int64, string) error) (int64, int64, error) {
+func (h *history) fetch(p *peer, log *logHistory, next int64, take func(int64, []byte) error) (int64, int64, error) {
 	m := wire.Fetch{Topic: []byte(h.topic), Partition: log.partition, Offset: next, MinBytes: 1, MaxBytes: 1 << 20, MaxWaitMs: 200}
-	if _, err := p.conn.Write(m.AppendTo(nil, 9)); err != nil {
-		return next, 0, errKilled
-	}
-	frame, err := p.read()
-	if refused := (*wire.Error)(nil); errors.As(err, &refused) {
-		return next, 0, err
-	} else if err != nil {
-		return next, 0, errKilled
-	}
-	data, err := wire.ParseData(frame)
-	if err != nil {
-		return next, 0, err
-	}
-	for rest := data.Batches; ; {
-		b, after, err := record.Next(rest)
-		if errors.Is(err, record.ErrShort) {
-			return next, data.Offsets.HighWatermark, nil
-		}
-		if err == nil {
-			err = b.Verify()
-		}
-		if err != nil {
-			return next, 0, fmt.Errorf("partition %d: batch for offset %d: %w", log.partition, next, err)
-		}
-		it := b.Iterate(b.Records())
-		for it.Next() {
-			r := it.Record()
-			if int64(r.Offset) < next {
-				continue
-			}
-			if int64(r.Offset) != next {
-				return next, 0, fmt.Errorf("partition %d: offset %d follows %d", log.partition, r.Offset, next-1)
-			}
-			if err := f(next, string(r.Value)); err != nil {
-				return next, 0, err
-			}
-			next++
-		}
-		if err := it.Err(); err != nil {
-			return next, 0, err
-		}
-		rest = after
-	}
+	return p.fetch(m, false, take)
 }
 
 // verifyAll verifies all partitions.
@@ -346,8 +302,8 @@ func (h *history) verify(s *server, log *logHistory) {
 	next, known := log.known()
 	end := int64(-1)
 	for limit := time.Now().Add(time.Minute); next != end; {
-		next, end, err = h.fetch(p, log, next, func(offset int64, value string) error {
-			return log.must(offset, value, "recovered")
+		next, end, err = h.fetch(p, log, next, func(offset int64, value []byte) error {
+			return log.must(offset, string(value), "recovered")
 		})
 		if refused := (*wire.Error)(nil); errors.As(err, &refused) && refused.Retryable() && time.Now().Before(limit) {
 			end = -1
