@@ -63,10 +63,11 @@ type batchSums struct {
 //
 // Errors, in each request: record.ErrCorrupt, record.ErrInvalid,
 // ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrMessageTooLarge,
-// ErrInvalidTimestamp, ErrNotEnoughReplicas, ErrNotReady, ErrUnknownTopic after a
-// deletion, ErrNoSpace, ErrTooManyOpenFiles (nothing was appended, try again
-// later), ErrStorageFailed (the directory has stopped; whether the batches survive
-// a restart is unknown), *CorruptionError if the partition is damaged.
+// ErrInvalidTimestamp, ErrNotEnoughReplicas, ErrNotReady, ErrOffline,
+// ErrUnknownTopic after a deletion, ErrNoSpace, ErrTooManyOpenFiles (nothing was
+// appended, try again later), ErrStorageFailed (the directory has stopped; whether
+// the batches survive a restart is unknown), *CorruptionError if the partition is
+// damaged.
 func (p *Partition) Append(requests ...*AppendRequest) {
 	config := p.log.config()
 	valid := 0

@@ -17,8 +17,8 @@ const ToHighWatermark Offset = -1
 // nothing else go as a whole, also the active one; within a segment the records
 // are out of reach but keep their place. It blocks for the disk.
 //
-// Errors: ErrOffsetOutOfRange; ErrNotReady, ErrUnknownTopic after a deletion;
-// ErrNoSpace, then nothing was deleted; ErrStorageFailed.
+// Errors: ErrOffsetOutOfRange; ErrNotReady, ErrOffline, ErrUnknownTopic after a
+// deletion; ErrNoSpace, then nothing was deleted; ErrStorageFailed.
 func (p *Partition) DeleteRecords(before Offset) (Offset, error) {
 	p.engine.deletionMu.Lock()
 	defer p.engine.deletionMu.Unlock()

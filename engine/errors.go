@@ -43,6 +43,9 @@ var (
 	// ErrNotReady means that the partition is still being recovered after a
 	// start. Try again.
 	ErrNotReady = errors.New("engine: partition is not ready")
+	// ErrOffline means that the partition cannot be used, since its recovery could
+	// not go on: Partition.State says why. Mend that and open the directory again.
+	ErrOffline = errors.New("engine: partition is offline")
 	// ErrOffsetOutOfRange means that the log does not have this offset, any
 	// more or yet.
 	ErrOffsetOutOfRange = errors.New("engine: offset out of range")

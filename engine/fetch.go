@@ -54,7 +54,7 @@ type FetchRequest struct {
 // cursor fits, one block and one header, and nothing at all while the index
 // entries are still in memory or the cache has the block and knows the entry.
 //
-// Errors: ErrOffsetOutOfRange, ErrNotReady, ErrTooManyOpenFiles,
+// Errors: ErrOffsetOutOfRange, ErrNotReady, ErrOffline, ErrTooManyOpenFiles,
 // ErrUnknownTopic after a deletion, *CorruptionError.
 func (p *Partition) Fetch(r FetchRequest) (Slice, error) {
 	if r.MaxBytes < 1 {

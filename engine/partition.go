@@ -143,7 +143,7 @@ func (p *Partition) readable() error {
 	case Deleted:
 		return fmt.Errorf("%w: %s was deleted", ErrUnknownTopic, p.topic)
 	}
-	return fmt.Errorf("%s is offline: %w", p, p.fault)
+	return fmt.Errorf("%w: %s: %w", ErrOffline, p, p.fault)
 }
 
 // usable is nil if the partition also appends.

@@ -46,6 +46,7 @@ const (
 	CodeUnknownProducerID    Code = 25 // the server has never given this producer id
 
 	CodeInvalidTimestamp Code = 26 // a produced batch has a timestamp further from the server's clock than its topic allows; nothing was appended
+	CodeFileUnusable     Code = 27 // a file that the request needs cannot be opened, read or made, or the partition is offline because of one; nothing was changed
 )
 
 // codeFact is what is fixed about a code.
@@ -85,6 +86,7 @@ var codes = map[Code]codeFact{
 	CodeInvalidProducerEpoch: {name: "invalid producer epoch"},
 	CodeUnknownProducerID:    {name: "unknown producer id"},
 	CodeInvalidTimestamp:     {name: "invalid timestamp"},
+	CodeFileUnusable:         {name: "file unusable"},
 }
 
 // String returns the name of the code as docs/protocol.md has it.

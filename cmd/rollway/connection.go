@@ -110,6 +110,8 @@ func explanation(err error, timeout time.Duration) error {
 		return fmt.Errorf("%w; see: rollway topic describe", err)
 	case code == wire.CodeStorageFailed:
 		return fmt.Errorf("%w; the server's log says why; it takes writes again after a restart", err)
+	case code == wire.CodeFileUnusable:
+		return fmt.Errorf("%w; rollway check DIR says what is wrong, rollway repair DIR makes anew what can be, while the server is stopped", err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/rollway/rollway/engine"
@@ -26,6 +27,7 @@ var refusals = []struct {
 	code wire.Code
 }{
 	{engine.ErrStorageFailed, wire.CodeStorageFailed},
+	{engine.ErrOffline, wire.CodeFileUnusable}, // whatever it is because of
 	{engine.ErrClosed, wire.CodeServerClosing},
 	{engine.ErrNotReady, wire.CodeNotReady},
 	{engine.ErrNoSpace, wire.CodeLimitReached},
@@ -55,7 +57,7 @@ var refusals = []struct {
 // refusal returns the Error that answers a request which was refused with err.
 func refusal(err error) *wire.Error {
 	var damage *engine.CorruptionError
-	if errors.As(err, &damage) && !errors.Is(err, engine.ErrStorageFailed) {
+	if errors.As(err, &damage) && !errors.Is(err, engine.ErrStorageFailed) && !errors.Is(err, engine.ErrOffline) {
 		return &wire.Error{Code: wire.CodeCorruptBatch, Text: err.Error()}
 	}
 	for _, r := range refusals {
@@ -63,6 +65,9 @@ func refusal(err error) *wire.Error {
 			// The code says what the sentinel does.
 			return &wire.Error{Code: r.code, Text: strings.TrimPrefix(err.Error(), r.err.Error()+": ")}
 		}
+	}
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return &wire.Error{Code: wire.CodeFileUnusable, Text: err.Error()}
 	}
 	return &wire.Error{Code: wire.CodeInternal, Text: err.Error()}
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/rollway/rollway/engine"
@@ -110,6 +113,63 @@ func TestRecovering(t *testing.T) {
 	}
 	m.ask(7, produceTo("t", 0, wire.AcksAll, batchOf(t, "x")))
 	m.produced(7, 0, 1)
+}
+
+// A partition whose files cannot be used, and a read that fails, are answered by a code
+// that says so, not by that of a bug; nothing else is touched.
+func TestUnusableFiles(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, func(o *node.Options) { o.DataDir = dir })
+	for _, name := range []string{"offline", "unread", "good"} {
+		made, err := n.Engine().CreateTopic(specOf(name, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := made.Partition(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, p, batchOf(t, "x"))
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "offline-0", "partition.metadata")); err != nil {
+		t.Fatal(err)
+	}
+
+	real, err := vfs.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { real.Close() })
+	failing := vfs.NewFailing(real)
+	n, err = node.Open(node.Options{Engine: engine.Options{FS: failing, Log: n.Log()}, Log: n.Log()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	f, err := newFrontend(n, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Engine().WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := greeted(t, f)
+	check := func(id uint32, request message, want string) {
+		t.Helper()
+		m.ask(id, request)
+		if text := m.refused(id, wire.CodeFileUnusable); !strings.Contains(text, want) {
+			t.Errorf("%T: %q, want %q in it", request, text, want)
+		}
+	}
+	check(1, produceTo("offline", 0, wire.AcksAll, batchOf(t, "x")), "offline-0: openat ")
+	check(2, &wire.Fetch{Topic: []byte("offline"), MaxBytes: 1}, "partition.metadata: no such file or directory")
+	failing.Arm(vfs.Fault{Op: vfs.OpRead, Suffix: "00.log", N: 1, Err: syscall.EIO})
+	check(3, &wire.Fetch{Topic: []byte("unread"), MaxBytes: 1}, "input/output error")
+	m.ask(4, &wire.Fetch{Topic: []byte("good"), MaxBytes: 1})
+	m.data(4)
 }
 
 // When a sync fails, what waits for it is in doubt, what comes later is
