@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/vfs"
+	"github.com/rollway/rollway/internal/faultlab"
 )
 
 // store is a data directory with everything that it can hold, and what was
@@ -55,11 +55,17 @@ func newStore(t testing.TB, clean bool) *store {
 	if !clean {
 		s.dir = killed
 	}
-	// There is one once somebody has deleted records.
-	starts := filepath.Join(s.dir, "log-start-offset-checkpoint")
-	if _, err := os.Stat(starts); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(starts, []byte("0\n1\nvictim 0 0\n"), 0o600); err != nil {
-			t.Fatal(err)
+	// There is one once somebody has deleted records; and a ballast, once the engine
+	// has found time to make it.
+	for name, content := range map[string]string{
+		"log-start-offset-checkpoint": "0\n1\nvictim 0 0\n",
+		"rollway-ballast":             strings.Repeat("b", int(engineOptions.BallastBytes)),
+	} {
+		path := filepath.Join(s.dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return s
@@ -268,57 +274,23 @@ func (s *store) append(t testing.TB, e *engine.Engine, what string) {
 	}
 }
 
-// logs returns the .log files of the directory, those included that were set
-// aside, by their path below it.
-func logs(t testing.TB, dir string) map[string][]byte {
+// logs returns the .log files of the directory.
+func logs(t testing.TB, dir string) faultlab.Logs {
 	t.Helper()
-	found := map[string][]byte{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.Contains(d.Name(), ".log") || strings.HasPrefix(d.Name(), "rollway-") {
-			return err
-		}
-		rel, _ := filepath.Rel(dir, path)
-		found[rel], err = os.ReadFile(path)
-		return err
-	})
+	found, err := faultlab.ReadLogs(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
 }
 
-// kept checks that no byte of the logs below their durable end is gone: each file
-// that was there is there, or stands aside, with what it had before, or with what
-// a replay has mended. original are the logs before they were harmed: they are
-// durable to their end.
-func kept(t testing.TB, dir, what string, harmed, original map[string][]byte) {
+// kept checks that no byte of the logs below their durable end is gone. original are
+// the logs before they were harmed.
+func kept(t testing.TB, dir, what string, harmed, original faultlab.Logs) {
 	t.Helper()
-	now := logs(t, dir)
-	for name, before := range harmed {
-		durable := len(before)
-		if o, ok := original[name]; ok {
-			durable = min(durable, len(o))
-		}
-		found := false
-		for candidate, content := range now {
-			if strings.HasPrefix(candidate, name) && len(content) >= durable && sameOrMended(content[:durable], before[:durable], original[name]) {
-				found = true
-			}
-		}
-		if !found {
-			t.Errorf("%s: bytes of %s are gone: %d were there", what, name, durable)
-		}
+	for _, name := range harmed.Gone(logs(t, dir), original) {
+		t.Errorf("%s: bytes of %s are gone", what, name)
 	}
-}
-
-// sameOrMended: each byte is what it was, or what it was before it was harmed.
-func sameOrMended(now, before, original []byte) bool {
-	for i, b := range now {
-		if b != before[i] && (i >= len(original) || b != original[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // open opens an engine on the store; an error must be named.
@@ -426,98 +398,6 @@ func TestFaultsFlips(t *testing.T) {
 	t.Logf("%d flips: %d found by check, 0 delivered as valid, 0 other records lost; %d batches failed, %d were mended from the journal, %d had the leader epoch hit and right records", flips, atCheck, unread, mended, harmless)
 }
 
-// mutation is a way to harm a file.
-type mutation struct {
-	name string
-	do   func(random *rand.Rand, kind string, path string) error
-}
-
-// mutations are those of the matrix. content edits a file.
-var mutations = []mutation{
-	{"missing", func(_ *rand.Rand, _, path string) error { return os.Remove(path) }},
-	{"empty", content(func(*rand.Rand, []byte) []byte { return nil })},
-	{"truncated", content(func(r *rand.Rand, p []byte) []byte { return p[:r.IntN(max(len(p), 1))] })},
-	{"one bit flipped", content(func(r *rand.Rand, p []byte) []byte {
-		if len(p) > 0 {
-			bit := r.IntN(len(p) * 8)
-			p[bit/8] ^= 1 << (bit % 8)
-		}
-		return p
-	})},
-	{"zero-padded", content(func(r *rand.Rand, p []byte) []byte { return append(p, make([]byte, 1+r.IntN(9000))...) })},
-	{"garbage tail", content(func(r *rand.Rand, p []byte) []byte {
-		for range 1 + r.IntN(3000) {
-			p = append(p, byte(r.Uint32()))
-		}
-		return p
-	})},
-	{"symlink", func(_ *rand.Rand, _, path string) error {
-		aside := path + ".elsewhere"
-		return errors.Join(os.Rename(path, aside), os.Symlink(filepath.Base(aside), path))
-	}},
-	{"directory", func(_ *rand.Rand, _, path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }},
-	{"future version", futureVersion},
-}
-
-func content(change func(*rand.Rand, []byte) []byte) func(*rand.Rand, string, string) error {
-	return func(r *rand.Rand, _, path string) error {
-		p, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(path, change(r, p), 0o600)
-	}
-}
-
-// futureVersion writes into a file what a later program would: the next version,
-// and garbage where this program has no version to read.
-func futureVersion(r *rand.Rand, kind, path string) error {
-	return content(func(r *rand.Rand, p []byte) []byte {
-		switch {
-		case len(p) < 20:
-			return []byte("version 2\n")
-		case kind == ".log":
-			p[16] = 3
-		case kind == ".snapshot":
-			binary.BigEndian.PutUint16(p, 2)
-		case kind == "partition.metadata":
-			p = []byte(strings.Replace(string(p), "version: 0", "version: 1", 1))
-		case kind == "meta.properties":
-			p = []byte(strings.Replace(string(p), "version=1", "version=2", 1))
-		case strings.HasSuffix(kind, "checkpoint"), kind == "rollway-producer-snapshots":
-			p[0] = '1'
-		case strings.HasPrefix(kind, "rollway-"):
-			binary.BigEndian.PutUint32(p[8:], 2)
-		default:
-			p[0] ^= 0x40
-		}
-		return p
-	})(r, kind, path)
-}
-
-// kinds are the files of the matrix, by what their names begin or end with.
-var kinds = []string{
-	".log", ".index", ".timeindex", ".snapshot", "leader-epoch-checkpoint", "partition.metadata",
-	"meta.properties", "rollway-metadata.log", "recovery-point-offset-checkpoint", "log-start-offset-checkpoint",
-	".kafka_cleanshutdown", "rollway-producer-snapshots", "rollway-journal", "rollway-quarantine", "rollway-boot", ".lock",
-}
-
-// filesOf returns the files of a kind that the store has, of the victim and of the
-// data directory.
-func (s *store) filesOf(t testing.TB, kind string) []string {
-	t.Helper()
-	var found []string
-	for _, pattern := range []string{kind, "victim-0/" + kind, "victim-0/*" + kind} {
-		names, err := filepath.Glob(filepath.Join(s.dir, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, names...)
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
-}
-
 // Every kind of file, harmed in every way, after a clean stop and after a kill: the
 // engine starts or refuses by name, never panics, keeps every byte of the logs
 // below their durable end, reads nothing wrong, also after it has appended and
@@ -530,33 +410,35 @@ func TestFaultsMutations(t *testing.T) {
 	seen := map[string]bool{}
 	stores := []*store{newStore(t, true), newStore(t, false), quarantinedStore(t)}
 	for _, s := range stores {
-		for _, kind := range kinds {
-			present := s.filesOf(t, kind)
+		for _, kind := range faultlab.FileKinds {
+			present, err := faultlab.FilesOf(s.dir, "victim-0", kind)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if len(present) > 0 {
 				seen[kind] = true
 			}
-			for _, m := range mutations {
+			for _, harm := range faultlab.Harms {
 				for round := range max(rounds, 1) {
 					if len(present) == 0 || rounds == 0 && random.IntN(12) > 0 {
 						continue
 					}
 					file := present[random.IntN(len(present))]
-					rel, _ := filepath.Rel(s.dir, file)
-					what := fmt.Sprintf("clean %v, %s %s, round %d", s.clean, rel, m.name, round)
+					what := fmt.Sprintf("clean %v, %s %s, round %d", s.clean, file, harm.Name, round)
 					cases++
-					if !s.copyTo(t, work).survives(t, what, func() error { return m.do(random, kind, filepath.Join(work, rel)) }) {
+					if !s.copyTo(t, work).survives(t, what, func() error { return harm.Do(random, kind, filepath.Join(work, file)) }) {
 						refused++
 					}
 				}
 			}
 		}
 	}
-	for _, kind := range kinds {
+	for _, kind := range faultlab.FileKinds {
 		if !seen[kind] {
 			t.Errorf("no store has a file %s", kind)
 		}
 	}
-	t.Logf("%d cases: %d kinds of files harmed in %d ways; %d refused with a named error, in the others every read was right or failed with one", cases, len(seen), len(mutations), refused)
+	t.Logf("%d cases: %d kinds of files harmed in %d ways; %d refused with a named error, in the others every read was right or failed with one", cases, len(seen), len(faultlab.Harms), refused)
 }
 
 // survives harms a store and checks what becomes of it. It tells whether the engine

@@ -18,8 +18,9 @@ import (
 	"github.com/rollway/rollway/engine/record"
 )
 
-// engineOptions are those of an engine that says nothing and has a small journal.
-var engineOptions = engine.Options{Log: slog.New(slog.DiscardHandler), JournalBytes: 1 << 20, BallastBytes: -1}
+// engineOptions are those of an engine that says nothing, has a small journal and a
+// small ballast.
+var engineOptions = engine.Options{Log: slog.New(slog.DiscardHandler), JournalBytes: 1 << 20, BallastBytes: 4 << 10}
 
 // openEngine opens dir with an engine.
 func openEngine(t testing.TB, dir string) *engine.Engine {
