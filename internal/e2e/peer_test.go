@@ -73,6 +73,19 @@ func (p *peer) read() (wire.Frame, error) {
 	return f, nil
 }
 
+// call sends a request and returns its answer, valid until the next call. Errors: a
+// *wire.Error of the server, errKilled.
+func (p *peer) call(request []byte) (wire.Frame, error) {
+	if _, err := p.conn.Write(request); err != nil {
+		return wire.Frame{}, errKilled
+	}
+	f, err := p.read()
+	if refused := (*wire.Error)(nil); err != nil && !errors.As(err, &refused) {
+		return f, errKilled
+	}
+	return f, err
+}
+
 // fetch asks once for what stands in a partition from m.Offset on, gives its
 // records to take in order, and returns the offset behind the last and the high
 // watermark. It checks what a client can: the crc of each batch, and that it begins
@@ -83,14 +96,9 @@ func (p *peer) read() (wire.Frame, error) {
 // of take.
 func (p *peer) fetch(m wire.Fetch, inBatch bool, take func(offset int64, value []byte) error) (next, highWatermark int64, err error) {
 	next = m.Offset
-	if _, err := p.conn.Write(m.AppendTo(nil, 9)); err != nil {
-		return next, 0, errKilled
-	}
-	frame, err := p.read()
-	if refused := (*wire.Error)(nil); errors.As(err, &refused) {
+	frame, err := p.call(m.AppendTo(nil, 9))
+	if err != nil {
 		return next, 0, err
-	} else if err != nil {
-		return next, 0, errKilled
 	}
 	data, err := wire.ParseData(frame)
 	if err != nil {

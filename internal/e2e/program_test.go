@@ -162,14 +162,20 @@ func (s *server) kill() {
 // stop ends it as an operator would, and fails the test if it complains.
 func (s *server) stop() {
 	s.t.Helper()
+	s.terminate()
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		s.t.Fatalf("the server ended with exit code %d; stderr:\n%s", code, s.stderr)
+	}
+}
+
+// terminate tells it to stop, and returns when it has ended.
+func (s *server) terminate() {
+	s.t.Helper()
 	syscall.Kill(s.pid, syscall.SIGTERM)
 	select {
 	case <-s.ended:
 	case <-time.After(startLimit):
 		s.t.Fatalf("the server did not end %v after SIGTERM; stderr:\n%s", startLimit, s.stderr)
-	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		s.t.Fatalf("the server ended with exit code %d; stderr:\n%s", code, s.stderr)
 	}
 }
 
