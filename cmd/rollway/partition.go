@@ -36,7 +36,14 @@ elsewhere, with their producer or in a backup, before they are given up.
 server knows of no damage there, it reads the whole segment to find it. --all is
 all damage that the server knows of: what it found when it started after a crash,
 and what readers have met. Damage that nobody has met yet is found by rollway check
-DIR, which reads everything and may run beside the server.`
+DIR, which reads everything and may run beside the server.
+
+This command is for records that are lost, and for a server that goes on. rollway
+repair DIR is for everything else that check finds, with the server stopped: it
+makes indexes, checkpoints and other derived files anew, and a partition that is
+offline usable again, but gives no record up. Damaged records it only puts into
+quarantine, so that this command finds them. So after much damage: stop the
+server, repair, start it, then skip what is still lost.`
 
 // skipOptions are the flags of partition skip.
 type skipOptions struct {
