@@ -56,7 +56,7 @@ func (s *session) maxBody() int64 {
 // tryFetch answers r with what is visible, unless it is patient and that is
 // less than r wants; then highWatermark is the one that it has seen.
 func (s *session) tryFetch(r *fetchRequest, patient bool, out *netloop.Out) (highWatermark engine.Offset, answered bool, err error) {
-	cursor := s.cursors.of(r.partition)
+	cursor := s.cursors.Of(r.partition)
 	before := *cursor
 	slice, err := r.partition.Fetch(engine.FetchRequest{Offset: r.offset, MaxBytes: r.maxBytes, Cursor: cursor})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
@@ -51,7 +50,7 @@ func TestFetch(t *testing.T) {
 			got = append(got, d.Batches...)
 			offset = int64(record.Batch(d.Batches).NextOffset())
 			if round == 1 {
-				m.session.cursors = cursorCache{}
+				m.session.cursors = node.CursorCache{}
 			}
 		}
 		if !bytes.Equal(got, log) {
@@ -130,22 +129,5 @@ func TestLongPoll(t *testing.T) {
 	m.refused(6, wire.CodeServerClosing)
 	if m.session.inFlight != 0 || f.closing.Waiting() != 0 {
 		t.Errorf("%d bytes in flight, %d enrolled", m.session.inFlight, f.closing.Waiting())
-	}
-}
-
-// Partitions beyond the bound displace one another and are read all the same.
-func TestCursorCache(t *testing.T) {
-	var c cursorCache
-	partitions := make([]engine.Partition, maxCursors+3)
-	for i := range partitions {
-		c.of(&partitions[i])
-	}
-	if len(c.entries) != maxCursors {
-		t.Fatalf("%d entries, want %d", len(c.entries), maxCursors)
-	}
-	for i := 3; i < len(partitions); i++ {
-		if got := c.of(&partitions[i]); got != &c.entries[i%maxCursors].cursor {
-			t.Fatalf("partition %d is not where it was put", i)
-		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -22,7 +23,7 @@ type session struct {
 	counted bool      // the request that is handled was counted, or will be when it is answered
 
 	group         *produceGroup // Produces not yet appended; nil between two calls of Receive
-	cursors       cursorCache
+	cursors       node.CursorCache
 	subscriptions map[uint32]*subscription // by request id, until their last frame
 
 	logged bool // an internal error of this connection was logged

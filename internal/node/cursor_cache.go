@@ -1,4 +1,4 @@
-package server
+package node
 
 import "github.com/rollway/rollway/engine"
 
@@ -6,8 +6,9 @@ import "github.com/rollway/rollway/engine"
 // looking anything up: 4 KiB of memory.
 const maxCursors = 64
 
-// cursorCache has the places where the Fetches of one connection have ended.
-type cursorCache struct {
+// CursorCache has the places where the fetches of one connection have ended. It
+// belongs to one session; the zero value is ready.
+type CursorCache struct {
 	entries []cursorEntry
 	oldest  int // the entry that the next one takes the place of
 }
@@ -17,8 +18,8 @@ type cursorEntry struct {
 	cursor    engine.Cursor
 }
 
-// of returns the cursor for p, valid until the next call.
-func (c *cursorCache) of(p *engine.Partition) *engine.Cursor {
+// Of returns the cursor for p, valid until the next call.
+func (c *CursorCache) Of(p *engine.Partition) *engine.Cursor {
 	for i := range c.entries {
 		if c.entries[i].partition == p {
 			return &c.entries[i].cursor
