@@ -76,8 +76,11 @@ var apis []*api
 func init() {
 	// In a function, since ApiVersions answers with the table that it is in.
 	apis = []*api{
+		listOffsetsAPI,
 		metadataAPI,
 		apiVersionsAPI,
+		initProducerIDAPI,
+		offsetForLeaderEpochAPI,
 	}
 	for _, a := range apis {
 		byKey[a.key] = a

@@ -13,8 +13,11 @@ import (
 // decoders decode the request of each key into the form of another
 // implementation.
 var decoders = map[int16]func(r *reader, version int16) (kmsg.Request, error){
+	2:  func(r *reader, v int16) (kmsg.Request, error) { return readListOffsets(r, v) },
 	3:  func(r *reader, v int16) (kmsg.Request, error) { return readMetadata(r, v) },
 	18: func(r *reader, v int16) (kmsg.Request, error) { return readApiVersions(r, v) },
+	22: func(r *reader, v int16) (kmsg.Request, error) { return readInitProducerID(r, v) },
+	23: func(r *reader, v int16) (kmsg.Request, error) { return readOffsetForLeaderEpoch(r, v) },
 }
 
 // What another implementation encodes, at random and in every version, is

@@ -52,6 +52,12 @@ const (
 	codeFetchSessionTopicIDError code = 106
 )
 
+// Refusals of this package, each wrapped with what was found and wanted.
+var (
+	errFencedLeaderEpoch  = errors.New("kafka: fenced leader epoch")
+	errUnknownLeaderEpoch = errors.New("kafka: unknown leader epoch")
+)
+
 // refusals says by which code a refusal is answered. The first that fits
 // counts: an error of the disk that also names what it refused is of the disk.
 //
@@ -83,6 +89,8 @@ var refusals = []struct {
 	{engine.ErrInvalidMetadata, codeInvalidRequest},
 	{topicconfig.ErrUnknownKey, codeInvalidConfig},
 	{topicconfig.ErrInvalidValue, codeInvalidConfig},
+	{errFencedLeaderEpoch, codeFencedLeaderEpoch},
+	{errUnknownLeaderEpoch, codeUnknownLeaderEpoch},
 }
 
 // refusal returns how a request that was refused with err is answered: the code
@@ -103,4 +111,14 @@ func refusal(err error) (code, string) {
 		}
 	}
 	return codeUnknownServerError, err.Error()
+}
+
+// refuse is refusal, and logs an error that no client can have caused, once for
+// each connection.
+func (s *session) refuse(api string, err error) (code, string) {
+	c, text := refusal(err)
+	if c == codeUnknownServerError && !s.logged.Swap(true) {
+		s.node.Log().Error("request failed", "peer", s.peer.Remote, "api", api, "error", text)
+	}
+	return c, text
 }

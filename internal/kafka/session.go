@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -32,8 +33,8 @@ type session struct {
 	produces int   // Produce requests that are not answered yet
 	inFlight int64 // bytes of the requests that are not answered yet
 
-	current request // the one that is being handled
-	logged  bool    // an internal error of this connection was logged
+	current request     // the one that is being handled
+	logged  atomic.Bool // an error of this connection that its answers cannot tell was logged
 }
 
 // request is one request whose header was read. It is valid until the handler
