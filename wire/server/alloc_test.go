@@ -17,14 +17,14 @@ import (
 type steady struct {
 	t       testing.TB
 	session *session
-	out     *outProbe
+	out     *netloop.Probe
 	p, copy []byte
 	woken   chan struct{}
 	wake    func()
 }
 
 func newSteady(t testing.TB, f *frontend, p []byte) *steady {
-	s := &steady{t: t, session: greeted(t, f).session, out: newOutProbe(4<<20, 1024), p: p, woken: make(chan struct{}, 1)}
+	s := &steady{t: t, session: greeted(t, f).session, out: netloop.NewProbe(4<<20, 1024), p: p, woken: make(chan struct{}, 1)}
 	s.copy = make([]byte, len(p))
 	s.wake = func() {
 		select {
@@ -43,8 +43,8 @@ func (s *steady) round() (bytes int64, deferreds int) {
 	if n != len(s.p) || err != nil {
 		s.t.Fatalf("consumed %d of %d: %v", n, len(s.p), err)
 	}
-	for i := range s.out.items.Len() {
-		_, body, deferred := s.out.item(i)
+	for i := range s.out.Items() {
+		body, deferred := s.out.Item(i)
 		if deferred != nil {
 			deferreds++
 			s.poll(deferred)
@@ -56,7 +56,7 @@ func (s *steady) round() (bytes int64, deferreds int) {
 	if len(s.out.Buf) < wire.HeadSize || wire.Kind(s.out.Buf[4]) == wire.KindError {
 		s.t.Fatalf("answers of %d bytes, or an Error", len(s.out.Buf))
 	}
-	s.out.reset()
+	s.out.Reset()
 	return bytes, deferreds
 }
 
@@ -156,7 +156,7 @@ func TestLongPollAllocs(t *testing.T) {
 	}
 	request := (&wire.Fetch{Topic: []byte("t"), Offset: 1, MinBytes: 1, MaxBytes: 1, MaxWaitMs: uint32(time.Hour.Milliseconds())}).AppendTo(nil, 1)
 	m := greeted(t, f)
-	o := newOutProbe(4<<20, 64)
+	o := netloop.NewProbe(4<<20, 64)
 	wake := func() {}
 	p2 := make([]byte, len(request))
 	allocs := allocsOf(t, func() {
@@ -164,12 +164,12 @@ func TestLongPollAllocs(t *testing.T) {
 		if _, _, err := m.session.Receive(p2, &o.Out); err != nil {
 			t.Fatal(err)
 		}
-		_, _, d := o.item(0)
+		_, d := o.Item(0)
 		if d.Poll(&o.Out, wake) {
 			t.Fatal("answered, want a wait")
 		}
 		d.Cancel()
-		o.reset()
+		o.Reset()
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations for a wait, want none", allocs)

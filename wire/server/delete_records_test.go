@@ -33,7 +33,7 @@ func TestDeleteRecords(t *testing.T) {
 	ask(7, "t", 1, wire.ToHighWatermark)
 	ask(8, "t", 2, 0)
 	ask(9, "none", 0, 0)
-	m.receive(requests)
+	m.Receive(requests)
 	m.recordsDeleted(1, 2)
 	m.offset(2, 2, -1)
 	m.refused(3, wire.CodeOffsetOutOfRange)

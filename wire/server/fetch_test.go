@@ -97,7 +97,7 @@ func TestLongPoll(t *testing.T) {
 	m.ask(2, &wire.ListTopics{})
 	m.quiet()
 	fill(t, p, batch)
-	m.turn()
+	m.Turn()
 	m.quiet()
 	fill(t, p, batch)
 	if d := m.data(1); len(d.Batches) != 2*len(batch) || d.Offsets.HighWatermark != 2 {

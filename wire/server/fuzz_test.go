@@ -62,24 +62,24 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		m := newMemory(t, fe)
-		defer m.close()
+		defer m.Close()
 		if seed%4 != 0 {
 			p = append(hello().AppendTo(nil, 4_000_000_000), rightHeads(p)...)
 		}
-		for rest := p; len(rest) > 0 && m.err == nil; {
+		for rest := p; len(rest) > 0 && m.Err == nil; {
 			n := 1 + random.IntN(len(rest))
-			m.receive(rest[:n])
+			m.Receive(rest[:n])
 			rest = rest[n:]
 			m.checkBounds()
 		}
 		// What waits for the disk comes by itself; what waits for records is
 		// cut off.
-		for i := 0; i < 20 && len(m.queue) > 0; i++ {
+		for i := 0; i < 20 && m.waits(); i++ {
 			select {
-			case <-m.woken:
+			case <-m.Woken:
 			case <-time.After(time.Millisecond):
 			}
-			m.turn()
+			m.Turn()
 			m.checkBounds()
 		}
 	})
@@ -103,25 +103,32 @@ func rightHeads(p []byte) []byte {
 // checkBounds looks at the frames that have left and at what is held.
 func (m *memory) checkBounds() {
 	m.t.Helper()
-	for len(m.sent) > 0 {
-		f, rest, err := wire.Split(m.sent, 64<<10)
+	for len(m.Sent) > 0 {
+		f, rest, err := wire.Split(m.Sent, 64<<10)
 		if err != nil {
 			m.t.Fatalf("what left is not whole frames within the limit: %v", err)
 		}
 		if !f.Kind.FromServer() {
 			m.t.Fatalf("%s left", describe(f))
 		}
-		m.sent = rest
+		m.Sent = rest
 	}
 	s := m.session
+	answers, streams := m.Pending()
 	switch {
-	case len(m.queue) > 2*m.maxItems:
-		m.t.Fatalf("%d answers wait, %d may", len(m.queue), m.maxItems)
-	case len(s.subscriptions) > 4 || len(m.streams) > 4:
-		m.t.Fatalf("%d subscriptions, %d streams, want at most 4", len(s.subscriptions), len(m.streams))
+	case answers > 2*m.MaxItems:
+		m.t.Fatalf("%d answers wait, %d may", answers, m.MaxItems)
+	case len(s.subscriptions) > 4 || streams > 4:
+		m.t.Fatalf("%d subscriptions, %d streams, want at most 4", len(s.subscriptions), streams)
 	case s.inFlight < 0 || s.inFlight > 128<<10+64<<10+wire.HeadSize:
 		m.t.Fatalf("%d bytes in flight", s.inFlight)
 	case s.group != nil:
 		m.t.Fatal("a group was left behind")
 	}
+}
+
+// waits tells whether an answer in order is not there yet.
+func (m *memory) waits() bool {
+	answers, _ := m.Pending()
+	return answers > 0
 }

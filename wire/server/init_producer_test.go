@@ -69,7 +69,7 @@ func TestProduceIdempotently(t *testing.T) {
 	p = produceTo("t", 0, wire.AcksAll, sequenced(t, 7, 0, 4, 1)).AppendTo(p, 5)
 	p = produceTo("t", 0, wire.AcksAll, batchOf(t, "nobody's")).AppendTo(p, 6)
 	p = produceTo("t", 0, wire.AcksAll, sequenced(t, 7, 1, 3, 1)).AppendTo(p, 7)
-	m.receive(p)
+	m.Receive(p)
 	m.produced(1, 0, 3)
 	m.produced(2, 3, 4)
 	m.produced(3, 0, 3)

@@ -24,7 +24,7 @@ func TestListOffsets(t *testing.T) {
 	ask(6, 1, wire.QueryLatest, 0)
 	ask(7, 1, wire.QueryMaxTimestamp, 0)
 	ask(8, 2, wire.QueryMaxTimestamp, 0)
-	m.receive(requests)
+	m.Receive(requests)
 	m.offset(1, 0, -1)
 	m.offset(2, 1, 1001)
 	m.offset(3, 5, -1)

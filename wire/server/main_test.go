@@ -121,7 +121,7 @@ func greeted(t testing.TB, f *frontend) *memory {
 }
 
 // ask sends a request.
-func (m *memory) ask(id uint32, request message) { m.receive(request.AppendTo(nil, id)) }
+func (m *memory) ask(id uint32, request message) { m.Receive(request.AppendTo(nil, id)) }
 
 // answer returns the next frame, which must be of this kind and request.
 func (m *memory) answer(id uint32, kind wire.Kind) wire.Frame {

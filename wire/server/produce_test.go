@@ -38,7 +38,7 @@ func TestProducePipelined(t *testing.T) {
 	p = produceTo("missing", 0, wire.AcksNone, batchOf(t, "k")).AppendTo(p, 10)
 	p = produceTo("cached", 5, wire.AcksAll, batchOf(t, "l")).AppendTo(p, 11)
 	p = produceTo("cached", 0, wire.AcksAll, batchOf(t, "m")).AppendTo(p, 12)
-	m.receive(p)
+	m.Receive(p)
 	m.produced(1, 0, 2)
 	m.produced(2, 2, 5)
 	m.refused(4, wire.CodeCorruptBatch)
@@ -61,13 +61,13 @@ func TestProduceManyGroups(t *testing.T) {
 	f := openFrontend(t, Options{})
 	createTopic(t, f, "t", nil)
 	m := greeted(t, f)
-	m.maxItems = 3 // fewer than groups
+	m.MaxItems = 3 // fewer than groups
 	const count = 5*maxGroup + 7
 	var p []byte
 	for id := range uint32(count) {
 		p = produceTo("t", 0, wire.AcksAll, batchOf(t, "v")).AppendTo(p, 1000+id)
 	}
-	m.receive(p)
+	m.Receive(p)
 	for id := range uint32(count) {
 		m.produced(1000+id, int64(id), int64(id)+1)
 	}
@@ -127,7 +127,7 @@ func TestProduceInFlight(t *testing.T) {
 	for id := range uint32(count) {
 		p = produceTo("t", int32(id%2), wire.AcksAll, batchOf(t, strings.Repeat("x", 10<<10))).AppendTo(p, 100+id)
 	}
-	m.receive(p)
+	m.Receive(p)
 	for id := range uint32(count) {
 		if m.session.inFlight > 64<<10+11<<10 {
 			t.Fatalf("%d bytes in flight", m.session.inFlight)
@@ -144,7 +144,7 @@ func TestProduceCancelled(t *testing.T) {
 	for range 20 {
 		m := greeted(t, f)
 		m.ask(1, produceTo("t", 0, wire.AcksAll, batchOf(t, "x")))
-		m.close()
+		m.Close()
 	}
 	fill(t, p, batchOf(t, "y"))
 }

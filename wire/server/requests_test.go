@@ -39,7 +39,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	frames = produceTo("t", 0, wire.AcksNone, batchOf(t, "x")).AppendTo(frames, 4)
 	frames = produceTo("none", 0, wire.AcksNone, batchOf(t, "x")).AppendTo(frames, 5)
 	frames = produceTo("none", 0, wire.AcksAll, batchOf(t, "x")).AppendTo(frames, 6)
-	m.receive(frames)
+	m.Receive(frames)
 	m.produced(1, 0, 1)
 	m.refused(2, wire.CodeCorruptBatch)
 	m.produced(3, 1, 2)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
@@ -45,11 +46,11 @@ func TestMalformed(t *testing.T) {
 	}
 	check := func(m *memory, name string, p []byte, id uint32, code wire.Code, text string) {
 		t.Helper()
-		m.receive(append(p, hello().AppendTo(nil, 5)...))
+		m.Receive(append(p, hello().AppendTo(nil, 5)...))
 		if got := m.refused(id, code); !strings.Contains(got, text) {
 			t.Errorf("%s: text %q, want %q in it", name, got, text)
 		}
-		if m.err == nil {
+		if m.Err == nil {
 			t.Errorf("%s: the connection goes on", name)
 		}
 		m.quiet()
@@ -114,7 +115,7 @@ func TestPieces(t *testing.T) {
 		m := newMemory(t, f)
 		for rest := p; len(rest) > 0; {
 			n := min(size, len(rest))
-			m.receive(rest[:n])
+			m.Receive(rest[:n])
 			rest = rest[n:]
 		}
 		m.answer(1, wire.KindWelcome)
@@ -129,10 +130,9 @@ func TestPieces(t *testing.T) {
 func TestTaskPanics(t *testing.T) {
 	f := openFrontend(t, Options{})
 	m := greeted(t, f)
-	o := newOutProbe(1<<20, 10)
-	m.session.run(wire.Frame{Head: wire.Head{RequestID: 4}}, &o.Out, func([]byte) ([]byte, error) { panic("a bug") })
-	m.queue = append(m.queue, m.take(o)...)
-	m.turn()
+	m.Do(func(out *netloop.Out) {
+		m.session.run(wire.Frame{Head: wire.Head{RequestID: 4}}, out, func([]byte) ([]byte, error) { panic("a bug") })
+	})
 	if text := m.refused(4, wire.CodeInternal); !strings.Contains(text, "a bug") {
 		t.Errorf("text %q", text)
 	}

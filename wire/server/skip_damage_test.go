@@ -94,7 +94,7 @@ func TestSkipDamage(t *testing.T) {
 	// What one request has skipped, the next one of the pipeline passes.
 	p := damage(3, false).AppendTo(nil, 9)
 	p = (&wire.Fetch{Topic: []byte("t"), Offset: 3, MaxBytes: 1}).AppendTo(p, 10)
-	m.receive(p)
+	m.Receive(p)
 	m.skipped(9, three)
 	if d := m.data(10); !bytes.Equal(d.Batches, log[4*size:5*size]) {
 		t.Errorf("%d bytes at 3, want the batch behind", len(d.Batches))

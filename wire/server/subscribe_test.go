@@ -48,7 +48,7 @@ func TestSubscribeCredit(t *testing.T) {
 	m.quiet()
 	log = fill(t, p, batch)
 	piece(50) // what credit was left
-	m.turn()
+	m.Turn()
 	m.quiet()
 	credit(1000)
 	for rest := len(log) - len(got); rest > 0; rest -= 70 {
@@ -159,7 +159,7 @@ func TestSubscriptionIDTaken(t *testing.T) {
 		m.data(1)
 		m.ask(1, request)
 		m.refused(1, wire.CodeInvalidRequest)
-		if m.err == nil {
+		if m.Err == nil {
 			t.Errorf("%T with the id of a subscription: the connection goes on", request)
 		}
 	}
@@ -178,8 +178,8 @@ func TestSubscribeTurns(t *testing.T) {
 	log := logOf(t, p)
 	m := greeted(t, f)
 	m.ask(1, &wire.Subscribe{Topic: []byte("t"), MaxBytes: 300_000, Credit: wire.DefaultMaxCredit})
-	if m.largest < 1<<20 || m.largest > 1<<20+300_100 {
-		t.Errorf("one turn sent %d bytes, want about 1 MiB", m.largest)
+	if m.Largest < 1<<20 || m.Largest > 1<<20+300_100 {
+		t.Errorf("one turn sent %d bytes, want about 1 MiB", m.Largest)
 	}
 	var got []byte
 	for len(got) < len(log) {

@@ -24,7 +24,7 @@ func TestTopics(t *testing.T) {
 	p = (&wire.DeleteTopic{Topic: "b"}).AppendTo(p, 7)
 	p = (&wire.DescribeTopic{Topic: "b"}).AppendTo(p, 8)
 	p = (&wire.ListTopics{}).AppendTo(p, 9)
-	m.receive(p)
+	m.Receive(p)
 	m.done(1)
 	m.produced(2, 0, 1)
 	m.done(3)
