@@ -117,6 +117,29 @@ func (p *Partition) State() (PartitionState, error) {
 // Offsets returns the current ends; zero before the partition is ready.
 func (p *Partition) Offsets() Offsets { return p.marks.Load().public() }
 
+// Size is how many bytes of batches the log has in its segments; 0 before the
+// partition is ready and after it has failed. It takes no lock.
+func (p *Partition) Size() int64 {
+	if PartitionState(p.state.Load()) != Ready {
+		return 0
+	}
+	// Sizes of segments that a later one follows do not change. The active one
+	// has grown up to the end of the log, or was just made if that lies in
+	// another: the end is read first.
+	end := p.marks.Load().logEnd
+	list := p.log.list()
+	var n int64
+	for i, s := range list {
+		switch {
+		case i < len(list)-1:
+			n += int64(s.size)
+		case s == end.segment:
+			n += int64(end.position)
+		}
+	}
+	return n
+}
+
 // LeaderEpoch is written into each batch that is appended; it rises at each
 // start after an unclean stop.
 func (p *Partition) LeaderEpoch() int32 { return p.epochNow.Load() }

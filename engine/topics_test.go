@@ -211,6 +211,53 @@ func TestAlterTopic(t *testing.T) {
 	}
 }
 
+// The size of a partition is that of its segments, while it grows, rolls, loses
+// its oldest ones and is opened again.
+func TestPartitionSize(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	p := createTopic(t, e, "t")
+	check := func(p *Partition) int64 {
+		t.Helper()
+		var files int64
+		for _, s := range p.log.list() {
+			info, err := e.fs.Stat(s.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files += info.Size()
+		}
+		if got := p.Size(); got != files {
+			t.Errorf("size %d, the files have %d", got, files)
+		}
+		return files
+	}
+	if n := check(p); n != 0 {
+		t.Errorf("size %d of an empty log", n)
+	}
+	tune(p, func(c *topicconfig.Config) { c.SegmentBytes = 100 })
+	for i := range 5 {
+		produceEach(t, p, fmt.Sprint("a value of some length ", i))
+		check(p)
+	}
+	before := check(p)
+	if _, err := p.DeleteRecords(3); err != nil {
+		t.Fatal(err)
+	}
+	if n := check(p); n >= before {
+		t.Errorf("%d bytes after a deletion, %d before", n, before)
+	}
+	for _, again := range []func(testing.TB, *Engine, ...func(*Options)) *Engine{reopen, recrash} {
+		e = again(t, e)
+		check(partition(t, e, "t"))
+	}
+	if err := e.DeleteTopic("t"); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Size(); n != 0 {
+		t.Errorf("size %d of a deleted partition", n)
+	}
+}
+
 // A config that is set is in force for the next append.
 func TestConfigTakesEffect(t *testing.T) {
 	e := openEngine(t, t.TempDir())
