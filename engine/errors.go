@@ -14,6 +14,9 @@ var (
 	ErrInvalidTopicName = errors.New("engine: invalid topic name")
 	// ErrTopicExists means that a topic with this name or id is there already.
 	ErrTopicExists = errors.New("engine: topic exists")
+	// ErrTopicNamesCollide is an ErrTopicExists: the name that is there is not
+	// the same, but differs only in where one has "." and the other "_".
+	ErrTopicNamesCollide = fmt.Errorf("%w under a name that collides", ErrTopicExists)
 	// ErrUnknownTopic means that no topic has this name or id.
 	ErrUnknownTopic = errors.New("engine: unknown topic")
 	// ErrMetadataConflict means that somebody else committed first: read the

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/rollway/rollway/engine/topicconfig"
 )
@@ -52,10 +53,24 @@ type TopicSpec struct {
 	Configs map[string]string
 }
 
-// TopicChange describes how a topic is altered, all at once or not at all.
+// TopicPlan is what a TopicSpec would become.
+type TopicPlan struct {
+	Partitions int32
+	Configs    []topicconfig.Entry // as Topic.Configs
+}
+
+// TopicChange describes how a topic is altered, all at once or not at all. A
+// config stands in one of its fields at most.
 type TopicChange struct {
 	Set   map[string]string
 	Reset []string // back to the default
+	// Append adds elements to configs that are lists, behind what holds for the
+	// topic now, unless they are in it; Subtract takes them out. Commas stand
+	// between elements.
+	Append, Subtract map[string]string
+	// ResetOthers has every config that is in no other field go back to its
+	// default.
+	ResetOthers bool
 	// Partitions, if not 0, is how many the topic has then; more than now.
 	Partitions int32
 }
@@ -94,24 +109,14 @@ func (e *Engine) Partition(topic []byte, index int32) (*Partition, error) {
 func (e *Engine) Topics() map[string]*Topic { return *e.topics.Load() }
 
 // CreateTopic makes a topic and its directories; both are durable when it
-// returns. Errors: ErrInvalidTopicName, ErrTopicExists (also for a name that
-// differs from another only in "." and "_", as in Kafka), ErrInvalidPartitions,
-// topicconfig's, ErrNoSpace (nothing was made, try again later),
-// ErrStorageFailed.
+// returns. Errors: ErrInvalidTopicName, ErrTopicExists, ErrTopicNamesCollide,
+// ErrInvalidPartitions, topicconfig's, ErrNoSpace (nothing was made, try again
+// later), ErrStorageFailed.
 func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
-	if err := e.writable(); err != nil {
+	if err := e.checkCreation(&spec); err != nil {
 		return nil, err
-	}
-	if spec.Partitions == 0 {
-		spec.Partitions = e.options.DefaultPartitions
-	}
-	if err := e.checkSpec(spec); err != nil {
-		return nil, err
-	}
-	if err := e.space.check(); err != nil {
-		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
 	}
 	id := NewTopicID()
 	if err := e.makePartitionDirs(spec.Name, id, 0, spec.Partitions); err != nil {
@@ -123,6 +128,35 @@ func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 		return nil, fmt.Errorf("create topic %s: %w", spec.Name, err)
 	}
 	return e.Topic(spec.Name)
+}
+
+// CheckTopic tells whether CreateTopic would make the topic, and does nothing.
+// Its errors are those of CreateTopic, but for those that only the disk knows.
+func (e *Engine) CheckTopic(spec TopicSpec) (TopicPlan, error) {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	if err := e.checkCreation(&spec); err != nil {
+		return TopicPlan{}, err
+	}
+	return TopicPlan{Partitions: spec.Partitions, Configs: topicconfig.Describe(spec.Configs, *e.defaults.Load())}, nil
+}
+
+// checkCreation finds out whether spec can be a topic now, and fills in how many
+// partitions it has.
+func (e *Engine) checkCreation(spec *TopicSpec) error {
+	if err := e.writable(); err != nil {
+		return err
+	}
+	if spec.Partitions == 0 {
+		spec.Partitions = e.options.DefaultPartitions
+	}
+	if err := e.checkSpec(*spec); err != nil {
+		return err
+	}
+	if err := e.space.check(); err != nil {
+		return fmt.Errorf("create topic %s: %w", spec.Name, err)
+	}
+	return nil
 }
 
 func (e *Engine) checkSpec(spec TopicSpec) error {
@@ -137,7 +171,7 @@ func (e *Engine) checkSpec(spec TopicSpec) error {
 			return fmt.Errorf("%w: %s", ErrTopicExists, name)
 		}
 		if topicNamesCollide(name, spec.Name) {
-			return fmt.Errorf("%w: %s and the new %s differ only in '.' and '_', which metric names do not tell apart", ErrTopicExists, name, spec.Name)
+			return fmt.Errorf("%w: %s and the new %s differ only in '.' and '_', which metric names do not tell apart", ErrTopicNamesCollide, name, spec.Name)
 		}
 	}
 	if err := e.checkPartitionCount(spec.Partitions); err != nil {
@@ -165,35 +199,56 @@ func (e *Engine) checkPartitionCount(more int32) error {
 func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
-	if err := e.writable(); err != nil {
-		return nil, err
-	}
-	t, err := e.Topic(name)
+	t, records, err := e.checkChange(name, change)
 	if err != nil {
 		return nil, err
-	}
-	records, err := e.configRecords(t, change)
-	if err != nil {
-		return nil, fmt.Errorf("alter topic %s: %w", name, err)
 	}
 	now := int32(len(t.partitions))
 	if change.Partitions != 0 {
-		if err := e.checkGrowth(t, change.Partitions); err != nil {
-			return nil, err
-		}
-		if err := e.space.check(); err != nil {
-			return nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
-		}
 		if err := e.makePartitionDirs(name, t.ID(), now, change.Partitions); err != nil {
 			return nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
 		}
-		records = append(records, PartitionsRecord{ID: t.ID(), Partitions: change.Partitions})
 	}
 	if err := e.commitMetadata(records...); err != nil {
 		e.abandonPartitionDirs(err, partitionDirNames(name, now, change.Partitions))
 		return nil, fmt.Errorf("alter topic %s: %w", name, err)
 	}
 	return e.Topic(name)
+}
+
+// CheckChange tells whether AlterTopic would alter the topic, and does nothing.
+// It returns the errors of AlterTopic, but for those that only the disk knows.
+func (e *Engine) CheckChange(name string, change TopicChange) error {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	_, _, err := e.checkChange(name, change)
+	return err
+}
+
+// checkChange finds out whether the topic can be altered so now, and returns it
+// and the change as records.
+func (e *Engine) checkChange(name string, change TopicChange) (*Topic, []MetadataRecord, error) {
+	if err := e.writable(); err != nil {
+		return nil, nil, err
+	}
+	t, err := e.Topic(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	records, err := e.configRecords(t, change)
+	if err != nil {
+		return nil, nil, fmt.Errorf("alter topic %s: %w", name, err)
+	}
+	if change.Partitions != 0 {
+		if err := e.checkGrowth(t, change.Partitions); err != nil {
+			return nil, nil, err
+		}
+		if err := e.space.check(); err != nil {
+			return nil, nil, fmt.Errorf("add partitions to topic %s: %w", name, err)
+		}
+		records = append(records, PartitionsRecord{ID: t.ID(), Partitions: change.Partitions})
+	}
+	return t, records, nil
 }
 
 func (e *Engine) checkGrowth(t *Topic, partitions int32) error {
@@ -214,6 +269,10 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 	if configs == nil {
 		configs = map[string]string{}
 	}
+	change, err := change.resolve(t)
+	if err != nil {
+		return nil, err
+	}
 	var records []MetadataRecord
 	for _, key := range change.Reset {
 		if _, known := topicconfig.Lookup(key); !known {
@@ -226,8 +285,52 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 		configs[key] = value
 		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Value: value})
 	}
-	_, err := topicconfig.Parse(configs, *e.defaults.Load())
+	_, err = topicconfig.Parse(configs, *e.defaults.Load())
 	return records, err
+}
+
+// resolve returns the change without what depends on the configs that t has: in
+// its place Set and Reset have more.
+func (c TopicChange) resolve(t *Topic) (TopicChange, error) {
+	named := maps.Clone(c.Set)
+	if named == nil {
+		named = map[string]string{}
+	}
+	for _, key := range c.Reset {
+		named[key] = ""
+	}
+	set := maps.Clone(c.Set)
+	for _, edits := range []map[string]string{c.Append, c.Subtract} {
+		for key := range edits {
+			value, err := topicconfig.EditList(key, t.value(key), c.Append[key], c.Subtract[key])
+			if err != nil {
+				return TopicChange{}, err
+			}
+			if set == nil {
+				set = map[string]string{}
+			}
+			set[key], named[key] = value, value
+		}
+	}
+	reset := slices.Clone(c.Reset)
+	if c.ResetOthers {
+		for _, key := range slices.Sorted(maps.Keys(t.image.Configs)) {
+			if _, ok := named[key]; !ok {
+				reset = append(reset, key)
+			}
+		}
+	}
+	return TopicChange{Set: set, Reset: reset, Partitions: c.Partitions}, nil
+}
+
+// value returns what holds for a config, "" if there is no such config.
+func (t *Topic) value(config string) string {
+	for _, e := range t.Configs() {
+		if e.Name == config {
+			return e.Value
+		}
+	}
+	return ""
 }
 
 // DeleteTopic removes a topic: from when it returns, no client sees it and no
@@ -245,6 +348,27 @@ func (e *Engine) DeleteTopic(name string) error {
 	if err != nil {
 		return err
 	}
+	return e.deleteTopic(t)
+}
+
+// DeleteTopicByID is DeleteTopic for the topic of that id, and for no other that
+// has its name by now.
+func (e *Engine) DeleteTopicByID(id TopicID) error {
+	e.admin.Lock()
+	defer e.admin.Unlock()
+	if err := e.writable(); err != nil {
+		return err
+	}
+	t, err := e.TopicByID(id)
+	if err != nil {
+		return err
+	}
+	return e.deleteTopic(t)
+}
+
+// deleteTopic is DeleteTopic under e.admin.
+func (e *Engine) deleteTopic(t *Topic) error {
+	name := t.Name()
 	if err := e.commitMetadata(RemoveTopicRecord{ID: t.ID()}); err != nil {
 		return fmt.Errorf("delete topic %s: %w", name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,8 @@ func TestCreateTopicRefusals(t *testing.T) {
 		t.Helper()
 		_, err := e.CreateTopic(spec)
 		matchError(t, err, want, text)
+		_, err = e.CheckTopic(spec)
+		matchError(t, err, want, text)
 	}
 	f(TopicSpec{Name: ""}, ErrInvalidTopicName, "empty")
 	f(TopicSpec{Name: ".."}, ErrInvalidTopicName, "..")
@@ -86,6 +89,7 @@ func TestCreateTopicRefusals(t *testing.T) {
 	f(TopicSpec{Name: strings.Repeat("x", 250)}, ErrInvalidTopicName, "250 bytes")
 	f(TopicSpec{Name: "a.b"}, ErrTopicExists, "a.b")
 	f(TopicSpec{Name: "a_b"}, ErrTopicExists, "differ only")
+	f(TopicSpec{Name: "a_b"}, ErrTopicNamesCollide, "differ only")
 	f(TopicSpec{Name: "n", Partitions: -1}, ErrInvalidPartitions, "-1")
 	f(TopicSpec{Name: "n", Partitions: 8}, ErrInvalidPartitions, "at most 10")
 	f(TopicSpec{Name: "n", Configs: map[string]string{"segment.byts": "1"}}, topicconfig.ErrUnknownKey, "segment.bytes")
@@ -174,6 +178,7 @@ func TestAlterTopic(t *testing.T) {
 		t.Helper()
 		_, err := e.AlterTopic("t", change)
 		matchError(t, err, want, text)
+		matchError(t, e.CheckChange("t", change), want, text)
 		topic, _ := e.Topic("t")
 		if len(topic.Partitions()) != 1 || topic.Config().SegmentBytes != 2<<20 || topic.Config().MaxMessageBytes != 5000 {
 			t.Errorf("a refused change came into force: %+v", topic.Config())
@@ -208,6 +213,80 @@ func TestAlterTopic(t *testing.T) {
 	topic, _ = e.Topic("t")
 	for i, p := range topic.Partitions() {
 		holds(t, p, fmt.Sprint(i))
+	}
+}
+
+// What is only checked is judged as if it were done, and not done.
+func TestCheckOnly(t *testing.T) {
+	e := openEngine(t, t.TempDir(), func(o *Options) { o.TopicDefaults = map[string]string{"retention.ms": "5"} })
+	createTopic(t, e, "t")
+	before := snapshotNames(t, e.Path())
+	plan, err := e.CheckTopic(TopicSpec{Name: "n", Configs: map[string]string{"segment.bytes": "2097152"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.Partitions != 1 {
+		t.Errorf("%d partitions", plan.Partitions)
+	}
+	for _, entry := range plan.Configs {
+		switch {
+		case entry.Name == "segment.bytes" && (entry.Value != "2097152" || entry.Source != topicconfig.FromTopic),
+			entry.Name == "retention.ms" && entry.Value != "5":
+			t.Errorf("%s is %s from %v", entry.Name, entry.Value, entry.Source)
+		}
+	}
+	if err := e.CheckChange("t", TopicChange{Set: map[string]string{"segment.bytes": "2097152"}, Partitions: 3}); err != nil {
+		t.Error(err)
+	}
+	matchError(t, e.CheckChange("n", TopicChange{}), ErrUnknownTopic, `"n"`)
+	topic, _ := e.Topic("t")
+	if after := snapshotNames(t, e.Path()); after != before || len(e.Topics()) != 1 || len(topic.Partitions()) != 1 || topic.Config().SegmentBytes != 1<<30 {
+		t.Errorf("%d topics, %d partitions, config %+v; directory holds %s, want %s", len(e.Topics()), len(topic.Partitions()), topic.Config(), after, before)
+	}
+}
+
+// Elements of lists come and go beside what holds now, and all that is not named
+// goes back to its default.
+func TestAlterTopicLists(t *testing.T) {
+	e := openEngine(t, t.TempDir(), func(o *Options) {
+		o.TopicDefaults = map[string]string{"follower.replication.throttled.replicas": "0:0"}
+	})
+	createTopic(t, e, "t", "segment.bytes", "2097152", "retention.ms", "7")
+	const leader, follower = "leader.replication.throttled.replicas", "follower.replication.throttled.replicas"
+	alter := func(change TopicChange, want map[string]string) {
+		t.Helper()
+		topic, err := e.AlterTopic("t", change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(topic.image.Configs, want) {
+			t.Errorf("configs %v, want %v", topic.image.Configs, want)
+		}
+	}
+	type m = map[string]string
+	alter(TopicChange{Append: m{follower: "1:0,0:0", leader: "2:0"}},
+		m{"segment.bytes": "2097152", "retention.ms": "7", follower: "0:0,1:0", leader: "2:0"})
+	alter(TopicChange{Subtract: m{follower: "0:0,5:5"}, Set: m{"segment.bytes": "1048576"}},
+		m{"segment.bytes": "1048576", "retention.ms": "7", follower: "1:0", leader: "2:0"})
+	alter(TopicChange{ResetOthers: true, Set: m{"segment.bytes": "4194304"}, Append: m{leader: "3:0"}},
+		m{"segment.bytes": "4194304", leader: "2:0,3:0"})
+	_, err := e.AlterTopic("t", TopicChange{Append: m{"retention.ms": "1"}})
+	matchError(t, err, topicconfig.ErrInvalidValue, "its type is long")
+	alter(TopicChange{ResetOthers: true}, nil)
+}
+
+// A topic is deleted by its id, unless another one has its name by now.
+func TestDeleteTopicByID(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	createTopic(t, e, "t")
+	old, _ := e.Topic("t")
+	if err := e.DeleteTopicByID(old.ID()); err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, e, "t")
+	matchError(t, e.DeleteTopicByID(old.ID()), ErrUnknownTopic, old.ID().String())
+	if _, err := e.Topic("t"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -90,6 +90,30 @@ func Validate(name, value string) error {
 	return fmt.Errorf("%w %s: found %q, want %s", ErrInvalidValue, name, nearest.Shorten(value), k.wants())
 }
 
+// EditList returns value, that of a key which is a list, with the elements of
+// add behind it that it has not yet, and without those of remove. Commas stand
+// between elements. What comes of it is not validated.
+//
+// Errors: ErrUnknownKey; ErrInvalidValue for a key that is no list.
+func EditList(name, value, add, remove string) (string, error) {
+	k, ok := Lookup(name)
+	switch {
+	case !ok:
+		return "", unknown(name)
+	case k.Type != List:
+		return "", fmt.Errorf("%w %s: its type is %s, and only elements of a list can be added or taken out", ErrInvalidValue, name, k.Type)
+	}
+	list := items(value)
+	for _, item := range items(add) {
+		if !slices.Contains(list, item) {
+			list = append(list, item)
+		}
+	}
+	gone := items(remove)
+	list = slices.DeleteFunc(list, func(item string) bool { return slices.Contains(gone, item) })
+	return strings.Join(list, ","), nil
+}
+
 // validateStored is Validate for a value that a topic has already.
 func validateStored(name, value string) error {
 	if k, ok := Lookup(name); ok && k.stored != nil && k.stored(strings.TrimSpace(value)) {

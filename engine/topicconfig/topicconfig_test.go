@@ -371,6 +371,24 @@ func TestValidateSetting(t *testing.T) {
 	f("num.partitions", "1", `unknown topic config behind broker setting "num.partitions"`)
 }
 
+// Elements are added once and taken out wherever they stand; only lists have some.
+func TestEditList(t *testing.T) {
+	f := func(name, value, add, remove, want, wantError string) {
+		t.Helper()
+		got, err := EditList(name, value, add, remove)
+		if got != want || (err == nil) != (wantError == "") || err != nil && !strings.Contains(err.Error(), wantError) {
+			t.Errorf("EditList(%s, %q, %q, %q): %q, %v; want %q, %q", name, value, add, remove, got, err, want, wantError)
+		}
+	}
+	f("cleanup.policy", "", "delete", "", "delete", "")
+	f("cleanup.policy", "delete", "compact, delete", "", "delete,compact", "")
+	f("cleanup.policy", "compact,delete", "", "delete", "compact", "")
+	f("cleanup.policy", "delete", "", "delete,other", "", "")
+	f("cleanup.policy", " ", "a", "a", "", "")
+	f("retention.ms", "1", "2", "", "", "its type is long")
+	f("cleanup.polici", "", "delete", "", "", `did you mean "cleanup.policy"?`)
+}
+
 // The text forms are the values of the configs, there and back.
 func TestTexts(t *testing.T) {
 	for name, value := range compressionTypes {
