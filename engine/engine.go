@@ -41,8 +41,11 @@ type Engine struct {
 	admin   sync.Mutex // one change of topics at a time
 	metaMu  sync.Mutex // one commit of metadata at a time; inside admin
 	started bool       // partitions made from now on are new; under metaMu
-	// defaults of topics, with what the metadata say of them.
-	defaults atomic.Pointer[topicconfig.Defaults]
+	// nodeConfigs are those of the metadata; defaults and producerExpirationMs
+	// follow from them and the options. Set under metaMu.
+	nodeConfigs          atomic.Pointer[NodeConfigs]
+	defaults             atomic.Pointer[topicconfig.Defaults]
+	producerExpirationMs atomic.Int64
 
 	producerIDs producerIDs
 
@@ -90,6 +93,7 @@ func Open(dir string, options Options) (*Engine, error) {
 		stopCommitter:  make(chan struct{}),
 	}
 	e.topics.Store(&map[string]*Topic{})
+	e.nodeConfigs.Store(&NodeConfigs{})
 	e.defaults.Store(&topicconfig.Defaults{Static: options.TopicDefaults})
 	e.removals.init()
 	if e.fs == nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/rollway/rollway/engine/topicconfig"
 )
@@ -18,20 +20,33 @@ type NodeConfigChange struct {
 	Reset    []string          // no longer altered
 }
 
-// NodeConfigs returns the broker settings that AlterNodeConfigs has set: those of
-// this node, and those of all. Do not change them.
-func (e *Engine) NodeConfigs() (own, all map[string]string) {
-	nodes := e.metadata.Image().NodeConfigs
-	return nodes[e.options.NodeID], nodes[AllNodes]
+// NodeConfigs are the broker settings that AlterNodeConfigs has set, by Kafka's
+// names. It is never changed; do not change it.
+type NodeConfigs struct {
+	Own map[string]string // of this node; they win
+	All map[string]string // of all nodes
+}
+
+// NodeConfigs returns the settings as they are: another pointer than before only
+// if one was altered. It takes no lock.
+func (e *Engine) NodeConfigs() *NodeConfigs { return e.nodeConfigs.Load() }
+
+// find returns the value of the setting of that name, if it was altered.
+func (c *NodeConfigs) find(name string) (string, bool) {
+	if value, ok := c.Own[name]; ok {
+		return value, true
+	}
+	value, ok := c.All[name]
+	return value, ok
 }
 
 // AlterNodeConfigs alters broker settings; it is durable when it returns. The
 // settings that topic configs have their defaults from are in force then, for
-// every topic that does not set the config itself. All others are kept for the
-// caller, who validates them.
+// every topic that does not set the config itself, and producer.id.expiration.ms
+// is. All others are kept for the caller, who validates them.
 //
-// Errors: topicconfig's, for a value that a setting behind a topic config does
-// not take, or that a topic cannot have beside what it sets itself;
+// Errors: topicconfig's, for a value that one of these settings does not take,
+// or that a topic cannot have beside what it sets itself;
 // ErrInvalidMetadata for more settings, or longer ones, than there may be;
 // ErrNoSpace (nothing was changed); ErrStorageFailed; ErrClosed.
 func (e *Engine) AlterNodeConfigs(change NodeConfigChange) error {
@@ -44,7 +59,7 @@ func (e *Engine) AlterNodeConfigs(change NodeConfigChange) error {
 	records := change.records(e.options.NodeID)
 	next, err := image.with(records)
 	if err == nil {
-		err = e.checkDefaults(e.defaultsWith(next.NodeConfigs))
+		err = e.checkNodeConfigs(e.nodeConfigsOf(next))
 	}
 	if err == nil {
 		err = e.commitMetadata(records...)
@@ -70,11 +85,61 @@ func (c NodeConfigChange) records(node int32) []MetadataRecord {
 	return records
 }
 
+// nodeConfigsOf returns the settings that image has: those in force if none has
+// changed.
+func (e *Engine) nodeConfigsOf(image *MetadataImage) *NodeConfigs {
+	now := e.nodeConfigs.Load()
+	next := &NodeConfigs{Own: image.NodeConfigs[e.options.NodeID], All: image.NodeConfigs[AllNodes]}
+	if maps.Equal(next.Own, now.Own) && maps.Equal(next.All, now.All) {
+		return now
+	}
+	return next
+}
+
+// checkNodeConfigs finds out whether these settings are valid, a topic could be
+// made with them, and each that there is could be opened.
+func (e *Engine) checkNodeConfigs(configs *NodeConfigs) error {
+	if _, err := configs.producerIDExpirationMs(); err != nil {
+		return err
+	}
+	defaults := e.defaultsWith(configs)
+	if defaults == e.defaults.Load() {
+		return nil
+	}
+	if _, err := topicconfig.Parse(nil, *defaults); err != nil {
+		return err
+	}
+	topics := e.Topics()
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		if _, err := topicconfig.ParseStored(topics[name].image.Configs, *defaults); err != nil {
+			return fmt.Errorf("topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// applyNodeConfigs puts the settings that image has in force, but for the
+// configs of topics. Under metaMu.
+func (e *Engine) applyNodeConfigs(image *MetadataImage) error {
+	configs := e.nodeConfigsOf(image)
+	expiration, err := configs.producerIDExpirationMs()
+	if err != nil {
+		return err
+	}
+	if expiration == 0 {
+		expiration = e.options.ProducerIDExpiration.Milliseconds()
+	}
+	e.producerExpirationMs.Store(expiration)
+	e.defaults.Store(e.defaultsWith(configs))
+	e.nodeConfigs.Store(configs)
+	return nil
+}
+
 // defaultsWith returns the defaults of topics with these settings: the ones in
 // force if nothing of them changes.
-func (e *Engine) defaultsWith(nodes map[int32]map[string]string) *topicconfig.Defaults {
+func (e *Engine) defaultsWith(configs *NodeConfigs) *topicconfig.Defaults {
 	now := e.defaults.Load()
-	own, all := topicSettings(nodes[e.options.NodeID]), topicSettings(nodes[AllNodes])
+	own, all := topicSettings(configs.Own), topicSettings(configs.All)
 	if maps.Equal(own, now.Node) && maps.Equal(all, now.AllNodes) {
 		return now
 	}
@@ -93,20 +158,17 @@ func topicSettings(settings map[string]string) map[string]string {
 	return of
 }
 
-// checkDefaults finds out whether a topic could be made, and each that there is
-// could be opened, with these defaults.
-func (e *Engine) checkDefaults(defaults *topicconfig.Defaults) error {
-	if defaults == e.defaults.Load() {
-		return nil
+// producerIDExpirationMs returns producer.id.expiration.ms, 0 if it was not
+// altered; a 32-bit integer as in Kafka.
+func (c *NodeConfigs) producerIDExpirationMs() (int64, error) {
+	const name = "producer.id.expiration.ms"
+	value, ok := c.find(name)
+	if !ok {
+		return 0, nil
 	}
-	if _, err := topicconfig.Parse(nil, *defaults); err != nil {
-		return err
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%w %s: found %s, want a 32-bit integer, at least 1", topicconfig.ErrInvalidSetting, name, quoted(value))
 	}
-	topics := e.Topics()
-	for _, name := range slices.Sorted(maps.Keys(topics)) {
-		if _, err := topicconfig.ParseStored(topics[name].image.Configs, *defaults); err != nil {
-			return fmt.Errorf("topic %s: %w", name, err)
-		}
-	}
-	return nil
+	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/engine/topicconfig"
 	"github.com/rollway/rollway/engine/vfs"
@@ -66,7 +67,7 @@ func TestAlterNodeConfigs(t *testing.T) {
 	if got := segmentBytesOf(t, e, "later"); got != 5_000_000 {
 		t.Errorf("a new topic has segment.bytes of %d", got)
 	}
-	own, all := e.NodeConfigs()
+	own, all := e.NodeConfigs().Own, e.NodeConfigs().All
 	if !maps.Equal(own, map[string]string{"log.segment.bytes": "5000000"}) || !maps.Equal(all, map[string]string{"log.segment.bytes": "4000000", "num.io.threads": "9"}) {
 		t.Errorf("settings of the node %v, of all %v", own, all)
 	}
@@ -109,13 +110,14 @@ func TestAlterNodeConfigsRefusals(t *testing.T) {
 			change.Set[pairs[i]] = pairs[i+1]
 		}
 		matchError(t, e.AlterNodeConfigs(change), want, text)
-		if _, all := e.NodeConfigs(); !maps.Equal(all, map[string]string{"log.roll.ms": "100"}) || segmentBytesOf(t, e, "t") != 1<<30 {
+		if all := e.NodeConfigs().All; !maps.Equal(all, map[string]string{"log.roll.ms": "100"}) || segmentBytesOf(t, e, "t") != 1<<30 {
 			t.Errorf("a refused change came into force: %v", all)
 		}
 	}
 	f(topicconfig.ErrInvalidSetting, "log.retention.hours: found \"x\"", "log.retention.hours", "x")
 	f(topicconfig.ErrInvalidValue, "topic t: invalid topic config min.compaction.lag.ms: found 6, want at most max.compaction.lag.ms, which is 5", "log.cleaner.min.compaction.lag.ms", "6")
 	f(topicconfig.ErrInvalidValue, "found 6, want at most", "log.cleaner.min.compaction.lag.ms", "6", "log.cleaner.max.compaction.lag.ms", "5")
+	f(topicconfig.ErrInvalidSetting, `producer.id.expiration.ms: found "0", want a 32-bit integer, at least 1`, "producer.id.expiration.ms", "0")
 	f(ErrInvalidMetadata, "want 1 to 255", strings.Repeat("k", 256), "v")
 	alterNode(t, e, true, "log.cleaner.min.compaction.lag.ms", "5")
 	if _, err := e.CreateTopic(TopicSpec{Name: "new", Configs: map[string]string{"max.compaction.lag.ms": "4"}}); err == nil {
@@ -144,6 +146,37 @@ func TestSettingMakesDurable(t *testing.T) {
 	}
 }
 
+// A producer is forgotten after the time that the setting says, at once and after
+// a restart; and who watches the settings sees another pointer with each change.
+func TestAlterProducerIDExpiration(t *testing.T) {
+	e := openEngine(t, t.TempDir(), func(o *Options) { o.ProducerIDExpiration = time.Hour })
+	f := func(want time.Duration) {
+		t.Helper()
+		if got := e.producerExpirationMs.Load(); got != want.Milliseconds() {
+			t.Errorf("producers are remembered for %d ms, want %v", got, want)
+		}
+	}
+	f(time.Hour)
+	before := e.NodeConfigs()
+	alterNode(t, e, true, "producer.id.expiration.ms", " 5000 ")
+	f(5 * time.Second)
+	if e.NodeConfigs() == before {
+		t.Error("the settings are the same after a change")
+	}
+	before = e.NodeConfigs()
+	createTopic(t, e, "t")
+	alterNode(t, e, false)
+	if e.NodeConfigs() != before {
+		t.Error("the settings are others without a change")
+	}
+	e = recrash(t, e)
+	f(5 * time.Second)
+	if err := e.AlterNodeConfigs(NodeConfigChange{AllNodes: true, Reset: []string{"producer.id.expiration.ms"}}); err != nil {
+		t.Fatal(err)
+	}
+	f(24 * time.Hour)
+}
+
 // A process that dies, or a write or sync that fails, at any step of altering
 // settings leaves them altered or as they were, all of them.
 func TestCrashDuringAlterNodeConfigs(t *testing.T) {
@@ -155,7 +188,7 @@ func TestCrashDuringAlterNodeConfigs(t *testing.T) {
 		}
 		return nil
 	}, func(e *Engine, done bool) {
-		own, _ := e.NodeConfigs()
+		own := e.NodeConfigs().Own
 		got := segmentBytesOf(t, e, "t")
 		switch {
 		case done && own["x"] != "2":

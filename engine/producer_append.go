@@ -41,7 +41,7 @@ func (p *Partition) admit(r *AppendRequest, ahead []*AppendRequest, nowMs int64,
 		}
 		return deferred
 	}
-	s := p.producers.find(by.id, nowMs, p.engine.producerExpirationMs())
+	s := p.producers.find(by.id, nowMs, p.engine.producerExpirationMs.Load())
 	if s == nil {
 		return admitted
 	}
@@ -149,8 +149,6 @@ func (p *Partition) boundProducers() {
 			"limit", p.engine.options.MaxProducers)
 	}
 }
-
-func (e *Engine) producerExpirationMs() int64 { return e.options.ProducerIDExpiration.Milliseconds() }
 
 // ProducerInfo describes an idempotent producer of a partition
 // (DescribeProducers).

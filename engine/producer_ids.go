@@ -87,7 +87,7 @@ func (e *Engine) knownEpoch(id int64) int16 {
 	for _, t := range e.Topics() {
 		for _, p := range t.partitions {
 			p.mu.Lock()
-			if s := p.producers.find(id, e.nowMs(), e.producerExpirationMs()); s != nil {
+			if s := p.producers.find(id, e.nowMs(), e.producerExpirationMs.Load()); s != nil {
 				known = max(known, s.epoch)
 			}
 			p.mu.Unlock()

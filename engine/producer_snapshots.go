@@ -85,7 +85,7 @@ func (p *Partition) expireProducers() {
 	if p.producers == nil {
 		return
 	}
-	p.producers.expire(p.engine.nowMs(), p.engine.producerExpirationMs())
+	p.producers.expire(p.engine.nowMs(), p.engine.producerExpirationMs.Load())
 	p.traffic.producers.Store(int64(len(p.producers.byID)))
 	if len(p.producers.byID) == 0 {
 		p.producers = nil

@@ -405,8 +405,10 @@ func (e *Engine) commitMetadata(records ...MetadataRecord) error {
 // partitions, one that is gone stops its own, and where the settings of the node
 // have changed all get their configs anew.
 func (e *Engine) reconcile(image *MetadataImage) error {
-	defaults := e.defaultsWith(image.NodeConfigs)
-	e.defaults.Store(defaults)
+	if err := e.applyNodeConfigs(image); err != nil {
+		return err
+	}
+	defaults := e.defaults.Load()
 	before := *e.topics.Load()
 	after := make(map[string]*Topic, len(image.Topics))
 	for name, ti := range image.Topics {
