@@ -14,7 +14,7 @@ const Module = "github.com/rollway/rollway"
 var layers = [][]string{
 	0: {"internal/invariant", "internal/golden", "internal/needs", "internal/properties", "internal/nearest", "internal/mutant", "internal/layering"},
 	1: {"engine/record", "engine/topicconfig", "engine/vfs", "iouring", "zerocopy", "wire", "internal/metrics", "internal/faultlab"},
-	2: {"engine", "internal/netloop"},
+	2: {"engine", "internal/netloop", "internal/brokerconfig"},
 	3: {"engine/dump", "engine/verify", "wire/client", "internal/coord", "internal/auth"},
 	4: {"internal/node", "internal/doctor"},
 	5: {"wire/server", "internal/kafka", "internal/admin", "internal/gateway"},
