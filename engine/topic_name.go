@@ -45,10 +45,19 @@ func validateTopicName(name string, partitions int) error {
 	return nil
 }
 
-// CheckTopicName tells what keeps name from being that of a topic, as Kafka has
-// it: 1 to 249 of a-z A-Z 0-9 . _ -, and not . or .. alone. Error:
-// ErrInvalidTopicName.
-func CheckTopicName(name string) error { return validateTopicName(name, 1) }
+// IsTopicName tells whether a topic can have this name, as Kafka has it: 1 to
+// 249 of a-z A-Z 0-9 . _ -, and not . or .. alone. It allocates nothing.
+func IsTopicName(name string) bool {
+	if name == "" || name == "." || name == ".." || len(name) > maxTopicNameLen {
+		return false
+	}
+	for _, c := range name {
+		if !isTopicNameChar(c) {
+			return false
+		}
+	}
+	return true
+}
 
 func isTopicNameChar(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'

@@ -12,6 +12,9 @@ func TestValidateTopicName(t *testing.T) {
 	f := func(name string, partitions int, want string) {
 		t.Helper()
 		err := validateTopicName(name, partitions)
+		if got, want := IsTopicName(name), validateTopicName(name, 1) == nil; got != want {
+			t.Errorf("IsTopicName(%q) = %v", name, got)
+		}
 		if want == "" {
 			if err != nil {
 				t.Errorf("%q with %d partitions: %v", name, partitions, err)

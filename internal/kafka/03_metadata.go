@@ -126,9 +126,8 @@ func (f *frontend) metadataResponse(m *kmsg.MetadataRequest, at Address, failed 
 		for _, name := range slices.Sorted(maps.Keys(topics)) {
 			response.Topics = append(response.Topics, f.topicMetadata(topics[name]))
 		}
-	}
-	for i := range m.Topics {
-		response.Topics = append(response.Topics, f.lookUp(&m.Topics[i], failed))
+	} else {
+		response.Topics = f.lookUp(m.Topics, failed)
 	}
 	if m.IncludeTopicAuthorizedOperations {
 		for i := range response.Topics {
@@ -138,31 +137,46 @@ func (f *frontend) metadataResponse(m *kmsg.MetadataRequest, at Address, failed 
 	return response
 }
 
-// lookUp describes the topic that t names, or says why not.
-func (f *frontend) lookUp(t *kmsg.MetadataRequestTopic, failed map[string]error) kmsg.MetadataResponseTopic {
+// lookUp describes the topics that were asked for, or says why not. One that is
+// asked for again is described once: a request must not be answered by more
+// than all that there is.
+func (f *frontend) lookUp(asked []kmsg.MetadataRequestTopic, failed map[string]error) []kmsg.MetadataResponseTopic {
+	answers := make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	described := map[*engine.Topic]bool{}
+	for i := range asked {
+		topic, why := f.find(&asked[i], failed)
+		if topic == nil {
+			d := kmsg.NewMetadataResponseTopic()
+			d.Topic, d.TopicID, d.ErrorCode = asked[i].Topic, asked[i].TopicID, int16(why)
+			answers = append(answers, d)
+		} else if !described[topic] {
+			described[topic] = true
+			answers = append(answers, f.topicMetadata(topic))
+		}
+	}
+	return answers
+}
+
+// find returns the topic that t names, or why there is none. It makes no error,
+// which would cost more than the rest of the answer.
+func (f *frontend) find(t *kmsg.MetadataRequestTopic, failed map[string]error) (*engine.Topic, code) {
 	if t.Topic == nil {
 		if topic, err := f.engine.TopicByID(t.TopicID); err == nil {
-			return f.topicMetadata(topic)
+			return topic, codeNone
 		}
-		d := kmsg.NewMetadataResponseTopic()
-		d.TopicID, d.ErrorCode = t.TopicID, int16(codeUnknownTopicID)
-		return d
+		return nil, codeUnknownTopicID
 	}
-	topic, err := f.engine.Topic(*t.Topic)
-	if err == nil {
-		return f.topicMetadata(topic)
+	if topic := f.engine.Topics()[*t.Topic]; topic != nil {
+		return topic, codeNone
 	}
-	if invalid := engine.CheckTopicName(*t.Topic); invalid != nil {
-		err = invalid
+	if err := failed[*t.Topic]; err != nil {
+		why, _ := refusal(err)
+		return nil, why
 	}
-	if why := failed[*t.Topic]; why != nil {
-		err = why
+	if !engine.IsTopicName(*t.Topic) {
+		return nil, codeInvalidTopic
 	}
-	d := kmsg.NewMetadataResponseTopic()
-	d.Topic = t.Topic
-	c, _ := refusal(err)
-	d.ErrorCode = int16(c)
-	return d
+	return nil, codeUnknownTopicOrPartition
 }
 
 // topicMetadata describes a topic. This node leads every partition that is
