@@ -76,6 +76,7 @@ var apis []*api
 func init() {
 	// In a function, since ApiVersions answers with the table that it is in.
 	apis = []*api{
+		produceAPI,
 		listOffsetsAPI,
 		metadataAPI,
 		apiVersionsAPI,

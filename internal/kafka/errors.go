@@ -13,47 +13,55 @@ import (
 type code int16
 
 const (
-	codeUnknownServerError       code = -1
-	codeNone                     code = 0
-	codeOffsetOutOfRange         code = 1
-	codeCorruptMessage           code = 2
-	codeUnknownTopicOrPartition  code = 3
-	codeLeaderNotAvailable       code = 5
-	codeNotLeaderOrFollower      code = 6
-	codeRequestTimedOut          code = 7
-	codeMessageTooLarge          code = 10
-	codeInvalidTopic             code = 17
-	codeNotEnoughReplicas        code = 19
-	codeInvalidRequiredAcks      code = 21
-	codeInvalidTimestamp         code = 32
-	codeUnsupportedVersion       code = 35
-	codeTopicAlreadyExists       code = 36
-	codeInvalidPartitions        code = 37
-	codeInvalidReplicationFactor code = 38
-	codeInvalidReplicaAssignment code = 39
-	codeInvalidConfig            code = 40
-	codeInvalidRequest           code = 42
-	codePolicyViolation          code = 44
-	codeOutOfOrderSequence       code = 45
-	codeInvalidProducerEpoch     code = 47
-	codeSecurityDisabled         code = 54
-	codeKafkaStorageError        code = 56
-	codeUnknownProducerID        code = 59
-	codeFetchSessionIDNotFound   code = 70
-	codeInvalidFetchSessionEpoch code = 71
-	codeTopicDeletionDisabled    code = 73
-	codeFencedLeaderEpoch        code = 74
-	codeUnknownLeaderEpoch       code = 75
-	codeUnsupportedCompression   code = 76
-	codeElectionNotNeeded        code = 84
-	codeInvalidRecord            code = 87
-	codeUnknownTopicID           code = 100
-	codeInconsistentTopicID      code = 103
-	codeFetchSessionTopicIDError code = 106
+	codeUnknownServerError                 code = -1
+	codeNone                               code = 0
+	codeOffsetOutOfRange                   code = 1
+	codeCorruptMessage                     code = 2
+	codeUnknownTopicOrPartition            code = 3
+	codeLeaderNotAvailable                 code = 5
+	codeNotLeaderOrFollower                code = 6
+	codeRequestTimedOut                    code = 7
+	codeMessageTooLarge                    code = 10
+	codeInvalidTopic                       code = 17
+	codeNotEnoughReplicas                  code = 19
+	codeInvalidRequiredAcks                code = 21
+	codeInvalidTimestamp                   code = 32
+	codeUnsupportedVersion                 code = 35
+	codeTopicAlreadyExists                 code = 36
+	codeInvalidPartitions                  code = 37
+	codeInvalidReplicationFactor           code = 38
+	codeInvalidReplicaAssignment           code = 39
+	codeInvalidConfig                      code = 40
+	codeInvalidRequest                     code = 42
+	codePolicyViolation                    code = 44
+	codeOutOfOrderSequence                 code = 45
+	codeInvalidProducerEpoch               code = 47
+	codeTransactionalIDAuthorizationFailed code = 53
+	codeSecurityDisabled                   code = 54
+	codeKafkaStorageError                  code = 56
+	codeUnknownProducerID                  code = 59
+	codeFetchSessionIDNotFound             code = 70
+	codeInvalidFetchSessionEpoch           code = 71
+	codeTopicDeletionDisabled              code = 73
+	codeFencedLeaderEpoch                  code = 74
+	codeUnknownLeaderEpoch                 code = 75
+	codeUnsupportedCompression             code = 76
+	codeElectionNotNeeded                  code = 84
+	codeInvalidRecord                      code = 87
+	codeUnknownTopicID                     code = 100
+	codeInconsistentTopicID                code = 103
+	codeFetchSessionTopicIDError           code = 106
 )
 
 // Refusals of this package, each wrapped with what was found and wanted.
 var (
+	errInvalidAcks        = errors.New("kafka: invalid acks")
+	errNoTransactions     = errors.New("kafka: no transactions")
+	errNoTransactionalID  = errors.New("kafka: no transactional id")
+	errInvalidRecord      = errors.New("kafka: invalid record")
+	errUnsupportedCodec   = errors.New("kafka: unsupported compression type")
+	errUnacknowledged     = errors.New("kafka: request timed out")
+	errUnknownTopicID     = errors.New("kafka: unknown topic id")
 	errFencedLeaderEpoch  = errors.New("kafka: fenced leader epoch")
 	errUnknownLeaderEpoch = errors.New("kafka: unknown leader epoch")
 )
@@ -72,6 +80,15 @@ var refusals = []struct {
 	{engine.ErrNotReady, codeNotLeaderOrFollower},
 	{engine.ErrNoSpace, codeKafkaStorageError},
 	{engine.ErrTooManyOpenFiles, codeKafkaStorageError},
+	{errInvalidAcks, codeInvalidRequiredAcks},
+	{errNoTransactions, codeInvalidRequest},
+	{errNoTransactionalID, codeTransactionalIDAuthorizationFailed},
+	{errInvalidRecord, codeInvalidRecord}, // before what it may wrap
+	{errUnsupportedCodec, codeUnsupportedCompression},
+	{errUnacknowledged, codeRequestTimedOut},
+	{errUnknownTopicID, codeUnknownTopicID},
+	{errFencedLeaderEpoch, codeFencedLeaderEpoch},
+	{errUnknownLeaderEpoch, codeUnknownLeaderEpoch},
 	{engine.ErrUnknownTopic, codeUnknownTopicOrPartition},
 	{engine.ErrUnknownPartition, codeUnknownTopicOrPartition},
 	{engine.ErrOffsetOutOfRange, codeOffsetOutOfRange},
@@ -89,8 +106,6 @@ var refusals = []struct {
 	{engine.ErrInvalidMetadata, codeInvalidRequest},
 	{topicconfig.ErrUnknownKey, codeInvalidConfig},
 	{topicconfig.ErrInvalidValue, codeInvalidConfig},
-	{errFencedLeaderEpoch, codeFencedLeaderEpoch},
-	{errUnknownLeaderEpoch, codeUnknownLeaderEpoch},
 }
 
 // refusal returns how a request that was refused with err is answered: the code

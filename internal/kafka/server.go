@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
+	"github.com/rollway/rollway/wire"
 )
 
 // Server serves the Kafka protocol on one listener.
@@ -23,6 +25,9 @@ type frontend struct {
 	node     *node.Node
 	engine   *engine.Engine
 	maxFrame int // bytes behind the length
+	// maxBatch is the size of the largest batch that is taken: readers of the
+	// native protocol, whose frames have the same bound, must get it too.
+	maxBatch int
 
 	// advertised is where clients are told to find this node; without a host,
 	// where they have found it.
@@ -48,6 +53,7 @@ func Serve(ln *net.TCPListener, n *node.Node, o Options) (*Server, error) {
 // newFrontend returns what sessions of a listener at local share.
 func newFrontend(n *node.Node, local net.Addr, o Options) *frontend {
 	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised}
+	f.maxBatch = min(f.maxFrame, wire.MaxFrameCap) - wire.FrameOverhead
 	if tcp, ok := local.(*net.TCPAddr); ok {
 		if f.advertised.Port == 0 {
 			f.advertised.Port = int32(tcp.Port)
@@ -66,6 +72,18 @@ func (f *frontend) addressFor(local netip.AddrPort) Address {
 		a.Host = local.Addr().WithZone("").String()
 	}
 	return a
+}
+
+// partition returns a partition by the name of its topic or, if ids, by its id.
+func (f *frontend) partition(name []byte, id engine.TopicID, ids bool, index int32) (*engine.Partition, error) {
+	if !ids {
+		return f.engine.Partition(name, index)
+	}
+	t, err := f.engine.TopicByID(id)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnknownTopicID, err)
+	}
+	return t.Partition(index)
 }
 
 // Addr is the address that is listened on.

@@ -30,8 +30,10 @@ type session struct {
 
 	valid    bool  // a request was valid
 	waits    bool  // an answer is awaited that the next request, whatever it is, has to wait for
-	produces int   // Produce requests that are not answered yet
+	produces int   // Produce requests that are not answered yet, those of group too
 	inFlight int64 // bytes of the requests that are not answered yet
+
+	group *produceGroup // Produces not yet appended; nil between two calls of Receive
 
 	current request     // the one that is being handled
 	logged  atomic.Bool // an error of this connection that its answers cannot tell was logged
@@ -57,11 +59,25 @@ func newSession(f *frontend, peer netloop.Peer) *session { return &session{front
 
 // Receive implements netloop.Session.
 func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
+	n, need, err = s.receive(p, out)
+	if e := s.flush(out); err == nil {
+		err = e
+	}
+	return n, need, err
+}
+
+// receive is Receive, but may leave Produces to be flushed.
+func (s *session) receive(p []byte, out *netloop.Out) (n, need int, err error) {
 	rest := p
 	for out.Room() > 0 && len(rest) > 0 {
 		if s.blocked() {
-			out.Hold()
-			break
+			if err := s.flush(out); err != nil { // may answer at once what was gathered
+				return len(p) - len(rest), 0, err
+			}
+			if s.blocked() {
+				out.Hold()
+				break
+			}
 		}
 		frame, size, err := s.split(rest)
 		if err != nil {
@@ -127,22 +143,31 @@ func (s *session) handle(frame []byte, out *netloop.Out) (handled bool, err erro
 	if err := r.read(frame); err != nil {
 		var unsupported *unsupportedVersionError
 		if errors.As(err, &unsupported) && unsupported.api.key == apiVersionsKey {
-			if s.produces > 0 {
-				return false, nil
+			if wait, err := s.awaitProduces(out); wait || err != nil {
+				return false, err
 			}
 			s.refuseApiVersions(r, out)
 			return true, nil
 		}
 		return false, err
 	}
-	if s.produces > 0 && !r.api.overlaps {
-		return false, nil
+	if !r.api.overlaps {
+		if wait, err := s.awaitProduces(out); wait || err != nil {
+			return false, err
+		}
 	}
 	if err := r.api.handle(s, r, out); err != nil {
 		return false, fmt.Errorf("%s version %d, correlation id %d: %w", r.api.name, r.version, r.correlation, err)
 	}
 	s.valid = true
 	return true, nil
+}
+
+// awaitProduces appends what was gathered, and tells whether Produces still wait
+// to be answered. Its error ends the connection.
+func (s *session) awaitProduces(out *netloop.Out) (wait bool, err error) {
+	err = s.flush(out)
+	return s.produces > 0, err
 }
 
 // unsupportedVersionError means that a key is served, but not in this version.

@@ -1,0 +1,111 @@
+package kafka
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/invariant"
+	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
+)
+
+// steady drives a session without allocating: p is received again and again.
+type steady struct {
+	t       testing.TB
+	session *session
+	out     *outProbe
+	p, copy []byte
+	woken   chan struct{}
+	wake    func()
+}
+
+func newSteady(t testing.TB, f *frontend, p []byte) *steady {
+	s := &steady{t: t, session: newSession(f, peer), out: newOutProbe(), p: p, woken: make(chan struct{}, 1)}
+	s.session.valid = true
+	s.copy = make([]byte, len(p))
+	s.wake = func() {
+		select {
+		case s.woken <- struct{}{}:
+		default:
+		}
+	}
+	return s
+}
+
+// round receives p once and lets all answers leave; it returns how many bytes
+// they had in Ranges and how many Deferreds there were.
+func (s *steady) round() (bytes int64, deferreds int) {
+	copy(s.copy, s.p) // batches are changed in place
+	s.out.receive(s.t, s.session, s.copy)
+	for i := range s.out.items.Len() {
+		_, body, deferred := s.out.item(i)
+		if deferred != nil {
+			deferreds++
+			s.poll(deferred)
+			continue
+		}
+		bytes += body.Len
+		body.Close()
+	}
+	if len(s.out.Buf) < sizeBytes {
+		s.t.Fatalf("answers of %d bytes", len(s.out.Buf))
+	}
+	s.out.reset()
+	return bytes, deferreds
+}
+
+func (s *steady) poll(d netloop.Deferred) {
+	for !d.Poll(&s.out.Out, s.wake) {
+		<-s.woken
+	}
+}
+
+func allocsOf(t *testing.T, f func()) float64 {
+	t.Helper()
+	if invariant.Enabled {
+		t.Skip("the race detector and invariant checks allocate")
+	}
+	for range 100 {
+		f() // fills the pools
+	}
+	return testing.AllocsPerRun(500, f)
+}
+
+// A Produce allocates nothing beside what the engine does for the append: one
+// that is acknowledged at once, and one that waits for its commit.
+func TestProduceAllocs(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	check := func(topic string, version int16, configs map[string]string) {
+		t.Helper()
+		p := createTopicWith(t, f, topic, configs)
+		batch := batchOf(t, "a value")
+		var requests []byte
+		appends := make([]*engine.AppendRequest, 50)
+		for i := range appends {
+			requests = append(requests, frameOf(produceTo(f, topic, 0, -1, batch), version, int32(i+1))...)
+			appends[i] = new(engine.AppendRequest)
+		}
+		w := node.HighWatermarkWait{}
+		w.Reset(p)
+		woken := make(chan struct{}, 1)
+		wake := func() { woken <- struct{}{} }
+		bare := allocsOf(t, func() {
+			for _, r := range appends {
+				*r = engine.AppendRequest{Batches: batch, Acks: engine.AcksAll}
+			}
+			p.Append(appends...)
+			if next := appends[len(appends)-1].NextOffset; w.Await(next, wake) {
+				<-woken
+			}
+		})
+		s := newSteady(t, f, requests)
+		if allocs := allocsOf(t, func() { s.round() }); allocs > bare {
+			t.Errorf("%s, version %d: %v allocations in 50 Produces, the engine alone makes %v", topic, version, allocs, bare)
+		}
+	}
+	check("cached", 9, pageCache)
+	check("durable", 12, nil)
+	check("ids", 13, pageCache)
+	check("long-"+strings.Repeat("x", 200), 3, pageCache)
+}
