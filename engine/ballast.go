@@ -111,7 +111,7 @@ func (b *ballast) warn(err error) {
 // for appends. It blocks for the page cache; stop ends it early.
 func (b *ballast) restore(stop <-chan struct{}) {
 	e := b.engine
-	if !e.isReady() || len(e.Topics()) == 0 || e.failure() != nil {
+	if !e.IsReady() || len(e.Topics()) == 0 || e.failure() != nil {
 		return
 	}
 	b.mu.Lock()

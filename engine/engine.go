@@ -338,8 +338,8 @@ func (e *Engine) WaitReady(ctx context.Context) error {
 	}
 }
 
-// isReady tells whether WaitReady would return at once.
-func (e *Engine) isReady() bool {
+// IsReady tells whether WaitReady would return at once.
+func (e *Engine) IsReady() bool {
 	select {
 	case <-e.ready:
 		return true

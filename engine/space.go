@@ -236,11 +236,16 @@ func (e *Engine) Space() (Space, error) {
 	if err != nil {
 		return Space{}, err
 	}
-	now := Space{Space: found, MinFree: e.space.floor, Ballast: e.ballast.bytes()}
+	return Space{Space: found, MinFree: e.space.floor, Ballast: e.ballast.bytes(), Refusing: e.Refusing()}, nil
+}
+
+// Refusing is why appends are refused for want of space, as Space.Refusing; it
+// asks nobody.
+func (e *Engine) Refusing() error {
 	if why := e.space.refusal.Load(); why != nil {
-		now.Refusing = *why
+		return *why
 	}
-	return now, nil
+	return nil
 }
 
 // forWantOfSpace marks the error of a file system that was full as a refusal:
