@@ -30,11 +30,15 @@ type Broker struct {
 // Errors: an address that is taken, or not on loopback without AllowAnonymous;
 // those of engine.Open; options out of range. Nothing runs then.
 func Open(o Options) (*Broker, error) {
+	o, err := o.withSettings()
+	if err != nil {
+		return nil, err
+	}
 	l, err := o.listen()
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.Open(o.node())
+	n, err := node.Open(o.node(l))
 	if err != nil {
 		l.close()
 		return nil, err

@@ -98,6 +98,13 @@ type Options struct {
 	// StallTimeout one that does not take its answers. Defaults 30 s and 60 s.
 	FrameTimeout, StallTimeout time.Duration
 
+	// Settings are broker settings by Kafka's names, as a server.properties has
+	// them: auto.create.topics.enable, num.partitions, log.retention.hours and
+	// so on; docs/broker-settings.md lists them. Of those that a field of these
+	// Options or of Engine stands for, the field counts where it is set. What
+	// Kafka clients alter while the broker runs wins over both.
+	Settings map[string]string
+
 	// OnStorageError is called once, on a goroutine of its own, when a write
 	// or sync of the data directory went wrong: the broker goes on serving
 	// what is visible and takes nothing more until it is opened again. It may
@@ -108,13 +115,18 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Validate checks the form of the Kafka listeners, which Open does too.
+// Validate checks Settings and the form of the Kafka listeners, which Open does
+// too.
 func (o Options) Validate() error {
-	_, err := parseKafkaListeners(o.kafka(), o.KafkaAdvertised)
+	o, err := o.withSettings()
+	if err != nil {
+		return err
+	}
+	_, err = parseKafkaListeners(o.kafka(), o.KafkaAdvertised)
 	return err
 }
 
-func (o Options) node() node.Options {
+func (o Options) node(l listeners) node.Options {
 	return node.Options{
 		DataDir:             o.DataDir,
 		Engine:              o.Engine,
@@ -123,6 +135,7 @@ func (o Options) node() node.Options {
 		InFlightBytes:       o.InFlightBytes,
 		MaxConnections:      o.MaxConnections,
 		MaxConnectionsPerIP: o.MaxConnectionsPerIP,
+		Settings:            o.nodeSettings(l),
 		OnStorageError:      o.OnStorageError,
 		Log:                 o.Log,
 	}

@@ -18,6 +18,8 @@ type NodeConfigChange struct {
 	AllNodes bool
 	Set      map[string]string // by Kafka's names
 	Reset    []string          // no longer altered
+	// ValidateOnly alters nothing: the errors are all that is wanted.
+	ValidateOnly bool
 }
 
 // NodeConfigs are the broker settings that AlterNodeConfigs has set, by Kafka's
@@ -61,7 +63,7 @@ func (e *Engine) AlterNodeConfigs(change NodeConfigChange) error {
 	if err == nil {
 		err = e.checkNodeConfigs(e.nodeConfigsOf(next))
 	}
-	if err == nil {
+	if err == nil && !change.ValidateOnly {
 		err = e.commitMetadata(records...)
 	}
 	if err != nil {

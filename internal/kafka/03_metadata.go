@@ -212,4 +212,4 @@ func isInternal(name string) bool {
 }
 
 // autoCreateTopics is Kafka's auto.create.topics.enable.
-func (f *frontend) autoCreateTopics() bool { return true }
+func (f *frontend) autoCreateTopics() bool { return f.node.Settings().AutoCreateTopics() }

@@ -4,8 +4,9 @@
 //
 // Node is the only type. A frontend takes from it the engine, the budget that
 // all connections receive into, the counters of what was sent which way, where
-// requests are counted, the limits, the version to announce and the logger. A Node knows no protocol and
-// no listener.
+// requests are counted, the limits, the broker settings by Kafka's names
+// (Settings, DescribeSettings, AlterSettings), the version to announce and the
+// logger. A Node knows no protocol and no listener.
 //
 // # Order of the end
 //

@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/metrics"
@@ -16,6 +17,8 @@ type Node struct {
 	counters zerocopy.Counters
 	metrics  metrics.Registry
 	limits   Limits
+	static   map[string]string // settings of the start; never changed
+	settings atomic.Pointer[Settings]
 	version  string
 	log      *slog.Logger
 }
@@ -39,7 +42,7 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Node{
+	n := &Node{
 		engine: e,
 		budget: budget,
 		limits: Limits{
@@ -48,9 +51,13 @@ func Open(o Options) (*Node, error) {
 			MaxConnections:      o.MaxConnections,
 			MaxConnectionsPerIP: o.MaxConnectionsPerIP,
 		},
+		static:  o.staticSettings(e.Path()),
 		version: o.Version,
 		log:     o.Log,
-	}, nil
+	}
+	configs := e.NodeConfigs()
+	n.settings.Store(newSettings(configs, n.layers(configs)))
+	return n, nil
 }
 
 // Engine is the node's engine. Do not close it: Close does.

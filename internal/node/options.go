@@ -25,6 +25,9 @@ const (
 	// defaultInFlightBytes lets one frame be received while others of the
 	// same connection become durable.
 	defaultInFlightBytes = 64 << 20
+	// maxConnections is the most file descriptors that Linux gives a process
+	// by default (sysctl fs.nr_open).
+	maxConnections = 1 << 20
 )
 
 // Options of a Node. All but DataDir may be left zero.
@@ -59,6 +62,12 @@ type Options struct {
 	MaxConnections      int
 	MaxConnectionsPerIP int
 
+	// Settings are broker settings by Kafka's names, as a properties file has
+	// them; docs/broker-settings.md lists them. Of those that a field of these
+	// Options or of Engine stands for, the field counts where it is set. Those
+	// without effect are kept and described. What AlterSettings sets wins.
+	Settings map[string]string
+
 	// Version is what the node tells its clients. Default: that of the module
 	// as the program was built with it, "devel" if that is not known. At most
 	// 255 bytes.
@@ -77,6 +86,10 @@ type Options struct {
 // withDefaults returns o with its defaults filled in, or names the field that
 // is out of range.
 func (o Options) withDefaults() (Options, error) {
+	o, err := o.withSettings()
+	if err != nil {
+		return o, err
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -110,8 +123,8 @@ func (o Options) withDefaults() (Options, error) {
 		{"ReceiveBytes", o.ReceiveBytes, 1 << 20, 1 << 40},
 		{"MaxFrameBytes", int64(o.MaxFrameBytes), minFrameBytes, int64(mostFrame)},
 		{"InFlightBytes", o.InFlightBytes, int64(o.MaxFrameBytes), 1 << 40},
-		{"MaxConnections", int64(o.MaxConnections), 1, 1 << 20},
-		{"MaxConnectionsPerIP", int64(o.MaxConnectionsPerIP), 1, 1 << 20},
+		{"MaxConnections", int64(o.MaxConnections), 1, maxConnections},
+		{"MaxConnectionsPerIP", int64(o.MaxConnectionsPerIP), 1, maxConnections},
 	} {
 		if f.value < f.min || f.value > f.max {
 			return o, fmt.Errorf("node options: %s is %d, want %d to %d", f.name, f.value, f.min, f.max)
