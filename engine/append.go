@@ -45,6 +45,7 @@ type AppendRequest struct {
 
 	sums     batchSums
 	producer producedBy
+	noSpace  error // why it is refused unless it is a duplicate
 }
 
 // batchSums is what an append needs to know of its batches together.
@@ -80,13 +81,14 @@ func (p *Partition) Append(requests ...*AppendRequest) {
 		return
 	}
 	p.mu.Lock()
+	before := p.log.next
 	err := p.appendLocked(requests, config)
 	if isFinal(err) {
 		p.engine.fail(err) // before the next append, so that none is acknowledged after it
 	}
 	end := p.log.end()
 	p.mu.Unlock()
-	if err == nil {
+	if err == nil && end.offset > before {
 		p.engine.space.wrote()
 	} else if isNoSpace(err) && !isFinal(err) {
 		p.engine.space.foundFull(err)
@@ -99,8 +101,8 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 	if err := p.usable(); err != nil {
 		return err
 	}
-	if err := p.engine.space.admit(); err != nil {
-		return err
+	if r.noSpace = p.engine.space.refusing(); r.noSpace != nil && !holdsProducer(r.Batches) {
+		return p.engine.space.refused(r.noSpace)
 	}
 	if r.Acks == AcksAll && config.MinInsyncReplicas > 1 {
 		return fmt.Errorf("%w: %s has 1 in-sync replica, min.insync.replicas wants %d", ErrNotEnoughReplicas, p, config.MinInsyncReplicas)
@@ -145,6 +147,13 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 		return fmt.Errorf("%w: %s: request of %d bytes, segment.bytes is %d", ErrMessageTooLarge, p, r.sums.bytes, config.SegmentBytes)
 	}
 	return nil
+}
+
+// holdsProducer tells whether the first batch is one of an idempotent producer, and so
+// may be in the log already.
+func holdsProducer(batches []byte) bool {
+	b, _, err := record.Next(batches)
+	return err == nil && b.ProducerID() >= 0
 }
 
 // recompressed returns the batches with those whose codec differs from target
@@ -200,9 +209,6 @@ const recompressFactor = 64
 // with all behind it.
 func (p *Partition) appendLocked(requests []*AppendRequest, config *topicconfig.Config) error {
 	err := p.usable()
-	if err == nil {
-		err = p.recordEpoch()
-	}
 	nowMs := p.engine.nowMs()
 	for len(requests) > 0 && err == nil {
 		var n int
@@ -235,11 +241,16 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 		}
 		if r.producer.id >= 0 {
 			v := p.admit(r, requests[:n], nowMs, config)
-			if v == answered {
-				continue
-			}
 			if v == deferred {
 				break
+			}
+			if r.noSpace != nil && !r.Duplicate {
+				// Whatever else is wrong with it: what it would follow was refused, too.
+				r.Err = p.engine.space.refused(r.noSpace)
+				continue
+			}
+			if v == answered {
+				continue
 			}
 		}
 		in := incoming{bytes: r.sums.bytes, last: next + Offset(r.sums.records) - 1, newest: r.sums.newest, nowMs: nowMs}
@@ -247,7 +258,7 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 			in.newest = p.appendTime(nowMs)
 		}
 		if segment == nil {
-			s, err := p.log.room(in)
+			s, err := p.room(in)
 			if err != nil {
 				return n, err
 			}
@@ -276,6 +287,15 @@ func (p *Partition) appendGroup(requests []*AppendRequest, config *topicconfig.C
 	p.traffic.appendedRecords.Add(int64(next - base))
 	p.noteProducers(requests[:n], nowMs)
 	return n, nil
+}
+
+// room returns the segment that takes what comes next, and sees that the epoch that it
+// gets is known.
+func (p *Partition) room(in incoming) (*Segment, error) {
+	if err := p.recordEpoch(); err != nil {
+		return nil, err
+	}
+	return p.log.room(in)
 }
 
 // appendTime is the wall clock in ms, held so that a partition's append times

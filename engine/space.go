@@ -83,23 +83,31 @@ func (s *space) open(e *Engine) {
 	s.look()
 }
 
-// admit returns why an append is refused, nil if it is not.
-func (s *space) admit() error {
+// refusing returns why appends are refused, nil if they are not.
+func (s *space) refusing() error {
 	if !s.active.Load() {
 		s.active.Store(true)
 		s.signal()
 	}
 	if why := s.refusal.Load(); why != nil {
-		s.engine.stats.Refused.Add(1)
 		return *why
 	}
 	return nil
 }
 
-// check is admit for what is rare: it looks first.
+// refused counts a refusal and returns why.
+func (s *space) refused(why error) error {
+	s.engine.stats.Refused.Add(1)
+	return why
+}
+
+// check is refusing for what is rare: it looks first, and counts.
 func (s *space) check() error {
 	s.look()
-	return s.admit()
+	if why := s.refusing(); why != nil {
+		return s.refused(why)
+	}
+	return nil
 }
 
 // roomFor is nil if a file of that many bytes leaves enough for appends, else an

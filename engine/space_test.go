@@ -170,6 +170,49 @@ func TestFloor(t *testing.T) {
 	}
 }
 
+// Below the floor a batch that is in the log is answered from memory when it is sent
+// again, or its producer would not learn where it is before there is room. What is not
+// in the log is refused for want of space, also what would be out of order: the batch
+// before it was refused, too. Neither shows that there is room again.
+func TestFloorAnswersDuplicates(t *testing.T) {
+	fs := smallDir(t, t.TempDir(), 100<<20)
+	e := openEngine(t, "", onFS(fs), withFloor(16<<20))
+	s := sequences{t, createTopic(t, e, "t")}
+	s.good(0, sequenced(t, 7, 0, 0, 2))
+	fs.leave(16<<20 - 1)
+	e.space.look()
+	below := func() {
+		t.Helper()
+		s.again(0, 2, sequenced(t, 7, 0, 0, 2))
+		s.bad(ErrNoSpace, sequenced(t, 7, 0, 2, 1))
+		s.bad(ErrNoSpace, sequenced(t, 7, 0, 3, 1))
+		s.bad(ErrNoSpace, sequenced(t, 8, 0, 0, 1))
+	}
+	below()
+	duplicate := &AppendRequest{Batches: sequenced(t, 7, 0, 0, 2)}
+	next := &AppendRequest{Batches: sequenced(t, 7, 0, 2, 1)}
+	s.p.Append(next, duplicate)
+	if !errors.Is(next.Err, ErrNoSpace) || duplicate.Err != nil || !duplicate.Duplicate {
+		t.Errorf("in one call: %v for a new batch, %v for one sent again, want ErrNoSpace and none", next.Err, duplicate.Err)
+	}
+	if n := e.Stats().Refused; n != 4 {
+		t.Errorf("%d refusals counted, want 4", n)
+	}
+
+	fs.leave(50 << 20)
+	e.space.foundFull(syscall.EDQUOT)
+	below()
+	e.space.look()
+	s.again(0, 2, sequenced(t, 7, 0, 0, 2))
+	if !e.space.trial.Load() {
+		t.Error("a batch that was not written ends the trial")
+	}
+	s.good(2, sequenced(t, 7, 0, 2, 1))
+	if e.space.trial.Load() {
+		t.Error("the trial goes on although a batch was written")
+	}
+}
+
 // checkpointed is a partition's recovery point.
 func (e *Engine) checkpointed(p *Partition) Offset {
 	e.checkpointMu.Lock()
@@ -318,7 +361,7 @@ func TestIdleDoesNotLook(t *testing.T) {
 			t.Errorf("looked %d times in an idle day", n)
 		}
 		for range 10_000 {
-			if err := e.space.admit(); err != nil {
+			if err := e.space.refusing(); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Millisecond)
@@ -328,13 +371,13 @@ func TestIdleDoesNotLook(t *testing.T) {
 		}
 		fs.leave(1000)
 		time.Sleep(time.Second)
-		if err := e.space.admit(); !errors.Is(err, ErrNoSpace) {
+		if err := e.space.refusing(); !errors.Is(err, ErrNoSpace) {
 			t.Errorf("a second after the disk was filled: %v", err)
 		}
 		fs.leave(50 << 20)
 		time.Sleep(refusedInterval)
 		synctest.Wait()
-		if err := e.space.admit(); err != nil {
+		if err := e.space.refusing(); err != nil {
 			t.Errorf("%v after there was room: %v", refusedInterval, err)
 		}
 		close(stop)
