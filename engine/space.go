@@ -59,6 +59,10 @@ type space struct {
 	trial   atomic.Bool           // the next append shows whether there is room again
 	wake    chan struct{}         // capacity 1
 
+	// looking is held over a look, before mu, so that what one has found is not
+	// undone by another that has asked the kernel before it.
+	looking sync.Mutex
+
 	mu     sync.Mutex // one change of refusal at a time
 	full   bool       // a write has found no space since appends went well; under mu
 	silent bool       // a look has failed, and that was logged; under mu
@@ -161,8 +165,10 @@ func (s *space) look() time.Duration {
 	if s.floor == 0 {
 		return watchMax
 	}
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	found, err := s.engine.fs.Space()
-	s.mu.Lock()
+	s.mu.Lock() // an append may need it, and does not wait for the kernel
 	defer s.mu.Unlock()
 	if err != nil {
 		if !s.silent {

@@ -220,6 +220,46 @@ func (e *Engine) checkpointed(p *Partition) Offset {
 	return p.recoveryPoint
 }
 
+// A look that was held up does not undo what a later one has found: here the watcher
+// has seen much free space, and another look that there is none, before the watcher
+// gets on.
+func TestLooksDoNotOvertake(t *testing.T) {
+	fs := &heldFS{smallFS: smallDir(t, t.TempDir(), 100<<20)}
+	e := openEngine(t, "", onFS(fs), withFloor(16<<20))
+	held, release := make(chan struct{}), make(chan struct{})
+	hold := func() { close(held); <-release }
+	fs.hold.Store(&hold)
+	var looks sync.WaitGroup
+	looks.Go(func() { e.space.look() })
+	<-held
+	fs.leave(1 << 20)
+	later := make(chan struct{})
+	looks.Go(func() { e.space.look(); close(later) })
+	select {
+	case <-later: // which it must not be
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(release)
+	looks.Wait()
+	if e.space.refusing() == nil {
+		t.Error("appends are taken below the floor")
+	}
+}
+
+// heldFS runs hold, once, in a call of Space that has found its answer.
+type heldFS struct {
+	*smallFS
+	hold atomic.Pointer[func()]
+}
+
+func (d *heldFS) Space() (vfs.Space, error) {
+	found, err := d.smallFS.Space()
+	if hold := d.hold.Swap(nil); hold != nil {
+		(*hold)()
+	}
+	return found, err
+}
+
 // A start below the floor refuses from the first append on, and serves.
 func TestFloorAtStart(t *testing.T) {
 	fs := smallDir(t, t.TempDir(), 100<<20)
