@@ -80,102 +80,118 @@ func (c *batchCheck) resync(end Offset) (DamagedRange, error) {
 	if err != nil {
 		return damage, err
 	}
-	found := func(base Offset, at Position) DamagedRange {
-		damage.To, damage.End = base, at
-		c.seek(at)
-		c.next = base
-		return damage
+	found, err := c.ledTo(expect, from, end)
+	if err == nil && found == nowhere {
+		found, err = c.search(from, end, expect)
 	}
-	if expect.position > from.position && expect.position+record.HeaderSize <= c.size {
-		c.seek(expect.position)
-		base, _, err := c.candidate(from.next, end, expect)
-		if err != nil {
-			return damage, err
-		}
-		if base >= 0 && base != expect.next {
-			// Or is it the length that is damaged, and leads over whole batches?
-			inner, at, err := c.filling(from, checkpoint{position: expect.position, next: base})
-			if err != nil {
-				return damage, err
-			}
-			if at >= 0 {
-				return found(inner, at), nil
-			}
-		}
-		if base >= 0 {
-			return found(base, expect.position), nil
-		}
+	if err != nil {
+		return damage, err
 	}
-	// So that made-up bytes cannot keep it busy for long.
-	budget := 64 * int64(c.size-from.position)
-	for at := from.position + 1; at+record.HeaderSize <= c.size; {
-		c.seek(at)
-		window, err := c.fill(record.HeaderSize)
-		if err != nil {
-			return damage, err
-		}
-		skip := nextMagic(window)
-		if skip < 0 {
-			at += Position(len(window) - record.HeaderSize + 1)
-			continue
-		}
-		at += Position(skip)
-		c.seek(at)
-		base, bytes, err := c.candidate(from.next, end, expect)
-		if err != nil {
-			return damage, err
-		}
-		if base >= 0 {
-			return found(base, at), nil
-		}
-		if budget -= bytes; budget < 0 {
-			break
-		}
-		at++
+	if found != nowhere {
+		damage.To, damage.End = found.next, found.position
 	}
-	c.seek(c.size)
-	c.next = end
+	c.seek(damage.End)
+	c.next = damage.To
 	return damage, nil
 }
 
-// filling returns the first place behind from at which batch after batch leads
-// exactly to another, by position and by offset; -1 if there is none. What a record
-// holds does not, since its headers follow it.
-func (c *batchCheck) filling(from, to checkpoint) (base Offset, at Position, err error) {
-	budget := 64 * int64(to.position-from.position)
-	for at := from.position + 1; at+record.HeaderSize <= to.position && budget > 0; at++ {
-		c.seek(at)
-		window, err := c.fill(record.HeaderSize)
+// nowhere is a place that there is not.
+var nowhere = checkpoint{position: -1, next: -1}
+
+// ledTo returns the batch at expect, where the header of the bad one at from leads. If
+// that has another offset than it leads to, is it the length that is damaged, and
+// leads over whole batches? Then the first of these. nowhere if there is no valid
+// batch at expect.
+func (c *batchCheck) ledTo(expect, from checkpoint, end Offset) (checkpoint, error) {
+	if expect.position <= from.position || expect.position+record.HeaderSize > c.size {
+		return nowhere, nil
+	}
+	c.seek(expect.position)
+	base, _, err := c.candidate(from.next, end, expect)
+	if err != nil || base < 0 {
+		return nowhere, err
+	}
+	there := checkpoint{position: expect.position, next: base}
+	if base == expect.next {
+		return there, nil
+	}
+	inner, err := c.filling(from, there)
+	if err != nil || inner != nowhere {
+		return inner, err
+	}
+	return there, nil
+}
+
+// searchBudget is how many times the bytes behind damage may be looked at, so that
+// made-up ones cannot keep a search busy for long.
+const searchBudget = 64
+
+// search returns the first batch behind from that is valid; nowhere if there is none.
+func (c *batchCheck) search(from checkpoint, end Offset, expect checkpoint) (checkpoint, error) {
+	budget := searchBudget * int64(c.size-from.position)
+	for at := from.position + 1; budget >= 0; at++ {
+		var err error
+		if at, err = c.seekHeader(at, c.size); err != nil || at < 0 {
+			return nowhere, err
+		}
+		base, bytes, err := c.candidate(from.next, end, expect)
 		if err != nil {
-			return -1, -1, err
+			return nowhere, err
 		}
-		skip := nextMagic(window)
-		if skip < 0 {
-			at += Position(len(window) - record.HeaderSize)
-			continue
+		if base >= 0 {
+			return checkpoint{position: at, next: base}, nil
 		}
-		at += Position(skip)
-		first, end := Offset(-1), checkpoint{position: at, next: -1}
-		for end.position < to.position {
-			c.seek(end.position)
-			b, err := c.whole()
-			if err != nil {
-				return -1, -1, err
-			}
-			budget -= int64(max(len(b), record.HeaderSize))
-			if b == nil || end.next >= 0 && b.BaseOffset() != end.next {
-				break
-			}
-			if first < 0 {
-				first = b.BaseOffset()
-			}
-			end = checkpoint{position: end.position + Position(len(b)), next: b.NextOffset()}
+		budget -= bytes
+	}
+	return nowhere, nil
+}
+
+// filling returns the first place behind from at which batch after batch leads
+// exactly to another, by position and by offset; nowhere if there is none. What a
+// record holds does not, since its headers follow it.
+func (c *batchCheck) filling(from, to checkpoint) (checkpoint, error) {
+	budget := searchBudget * int64(to.position-from.position)
+	for at := from.position + 1; budget > 0; at++ {
+		var err error
+		if at, err = c.seekHeader(at, to.position); err != nil || at < 0 {
+			return nowhere, err
 		}
-		if first > from.next && end.position == to.position && end.next == to.next {
-			return first, at, nil
+		base, bytes, err := c.chain(at, to)
+		if err != nil {
+			return nowhere, err
+		}
+		if base > from.next {
+			return checkpoint{position: at, next: base}, nil
+		}
+		budget -= bytes
+	}
+	return nowhere, nil
+}
+
+// chain returns the base offset of the batch at a position if batch after batch leads
+// from there exactly to another, else -1; bytes is how much was looked at. err is a
+// failed read.
+func (c *batchCheck) chain(at Position, to checkpoint) (base Offset, bytes int64, err error) {
+	base = -1
+	for end := (checkpoint{position: at, next: -1}); end.position < to.position; {
+		c.seek(end.position)
+		b, err := c.whole()
+		if err != nil {
+			return -1, bytes, err
+		}
+		bytes += int64(max(len(b), record.HeaderSize))
+		if b == nil || end.next >= 0 && b.BaseOffset() != end.next {
+			return -1, bytes, nil
+		}
+		if base < 0 {
+			base = b.BaseOffset()
+		}
+		end.position, end.next = end.position+Position(len(b)), b.NextOffset()
+		if end.position >= to.position && end != to {
+			return -1, bytes, nil
 		}
 	}
-	return -1, -1, nil
+	return base, bytes, nil
 }
 
 // whole returns the batch at the position of the check if its bytes are right, else
@@ -205,13 +221,12 @@ func (c *batchCheck) whole() (record.Batch, error) {
 // behindBad is where the header of the bad batch says that the next one stands;
 // one of the two may be what is wrong with it.
 func (c *batchCheck) behindBad() (checkpoint, error) {
-	none := checkpoint{position: -1, next: -1}
 	if int64(c.size-c.position) < record.HeaderSize {
-		return none, nil
+		return nowhere, nil
 	}
 	head, err := c.fill(record.HeaderSize)
 	if err != nil {
-		return none, err
+		return nowhere, err
 	}
 	bad := record.Batch(head)
 	expect := checkpoint{position: c.position + Position(bad.Size()), next: -1}
@@ -219,6 +234,29 @@ func (c *batchCheck) behindBad() (checkpoint, error) {
 		expect.next = c.next + Offset(delta) + 1
 	}
 	return expect, nil
+}
+
+// seekHeader moves the check to the first place from at on where a batch header could
+// begin by its magic, and end by limit, and returns it; -1 if there is none.
+func (c *batchCheck) seekHeader(at, limit Position) (Position, error) {
+	for at+record.HeaderSize <= limit {
+		c.seek(at)
+		window, err := c.fill(record.HeaderSize)
+		if err != nil {
+			return -1, err
+		}
+		skip := nextMagic(window)
+		if skip < 0 {
+			at += Position(len(window) - record.HeaderSize + 1)
+			continue
+		}
+		at += Position(skip)
+		c.seek(at)
+		if at+record.HeaderSize <= limit {
+			return at, nil
+		}
+	}
+	return -1, nil
 }
 
 // nextMagic returns the first place in window where a batch header could begin
