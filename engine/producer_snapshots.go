@@ -94,6 +94,11 @@ func (p *Partition) expireProducers() {
 
 // writeSnapshot makes a snapshot durable. Errors as writeFileAtomic. Under
 // p.snapshotMu.
+//
+// Neither of its two syncs, of the bytes and of the name, can be left to a later one:
+// older snapshots are unlinked and the recovery point moves as soon as this returns,
+// and an unlink may reach the disk before an earlier rename does. What is left then
+// knows nothing of producers whose batches retention has deleted.
 func (p *Partition) writeSnapshot(at Offset, content []byte) error {
 	if err := writeFileAtomic(p.engine.fs, p.dir, snapshotFileName(at), content); err != nil {
 		return err
