@@ -79,6 +79,7 @@ type Config struct {
 	CompressionType    CompressionType
 
 	DeletesOld           bool  // retention deletes segments; see RetentionMs and RetentionBytes
+	Compacts             bool  // the last value of each key is to be kept; not built yet, see Unbuilt
 	RetentionMs          int64 // age at which a segment is deleted; negative: never
 	RetentionBytes       int64 // size of a partition above which its oldest segments are deleted; negative: no limit
 	FileDeleteDelayMs    int64 // how long a file that has left its log waits for its removal
@@ -149,6 +150,7 @@ func newConfig(overrides map[string]string, defaults Defaults) *Config {
 		CompressionType:    compressionTypes[v.text("compression.type")],
 
 		DeletesOld:           slices.Contains(items(v.text("cleanup.policy")), "delete"),
+		Compacts:             slices.Contains(items(v.text("cleanup.policy")), "compact"),
 		RetentionMs:          v.integer("retention.ms"),
 		RetentionBytes:       v.integer("retention.bytes"),
 		FileDeleteDelayMs:    v.integer("file.delete.delay.ms"),

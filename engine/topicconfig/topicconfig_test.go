@@ -203,7 +203,7 @@ func TestParseStored(t *testing.T) {
 	f := func(overrides, defaults m, deletes bool, unbuilt, want string) {
 		t.Helper()
 		c, err := ParseStored(overrides, Defaults{Static: defaults})
-		if text := errorText(err); text != want || err == nil && c.DeletesOld != deletes {
+		if text := errorText(err); text != want || err == nil && (c.DeletesOld != deletes || c.Compacts != (unbuilt != "")) {
 			t.Errorf("ParseStored(%v, %v) = %+v, %q, want deletes %v, %q", overrides, defaults, c, text, deletes, want)
 		}
 		if got := Unbuilt(overrides); got != unbuilt {
