@@ -79,9 +79,20 @@ func init() {
 		produceAPI,
 		listOffsetsAPI,
 		metadataAPI,
+		findCoordinatorAPI,
 		apiVersionsAPI,
+		createTopicsAPI,
+		deleteTopicsAPI,
+		deleteRecordsAPI,
 		initProducerIDAPI,
 		offsetForLeaderEpochAPI,
+		describeACLsAPI,
+		describeLogDirsAPI,
+		createPartitionsAPI,
+		electLeadersAPI,
+		listPartitionReassignmentsAPI,
+		describeClusterAPI,
+		describeTopicPartitionsAPI,
 	}
 	for _, a := range apis {
 		byKey[a.key] = a

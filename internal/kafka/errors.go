@@ -46,11 +46,15 @@ const (
 	codeFencedLeaderEpoch                  code = 74
 	codeUnknownLeaderEpoch                 code = 75
 	codeUnsupportedCompression             code = 76
+	codeNoPreferredLeader                  code = 80
+	codeNoEligibleLeaders                  code = 83
 	codeElectionNotNeeded                  code = 84
 	codeInvalidRecord                      code = 87
 	codeUnknownTopicID                     code = 100
 	codeInconsistentTopicID                code = 103
 	codeFetchSessionTopicIDError           code = 106
+	codeMismatchedEndpoint                 code = 114
+	codeUnsupportedEndpoint                code = 115
 )
 
 // Refusals of this package, each wrapped with what was found and wanted.
@@ -64,7 +68,18 @@ var (
 	errUnknownTopicID     = errors.New("kafka: unknown topic id")
 	errFencedLeaderEpoch  = errors.New("kafka: fenced leader epoch")
 	errUnknownLeaderEpoch = errors.New("kafka: unknown leader epoch")
+
+	errInvalidReplicationFactor = errors.New("kafka: invalid replication factor")
+	errInvalidReplicaAssignment = errors.New("kafka: invalid replica assignment")
+	errInvalidRequest           = errors.New("kafka: invalid request")
+	errPolicyViolation          = errors.New("kafka: policy violation")
+	errTopicDeletionDisabled    = errors.New("kafka: deletion of topics is disabled")
+	errMismatchedEndpoint       = errors.New("kafka: mismatched endpoint type")
+	errUnsupportedEndpoint      = errors.New("kafka: unsupported endpoint type")
 )
+
+// maxTextBytes bounds the texts of answers, which may quote what was asked for.
+const maxTextBytes = 320
 
 // refusals says by which code a refusal is answered. The first that fits
 // counts: an error of the disk that also names what it refused is of the disk.
@@ -100,12 +115,21 @@ var refusals = []struct {
 	{engine.ErrUnknownProducerID, codeUnknownProducerID},
 	{record.ErrCorrupt, codeCorruptMessage},
 	{record.ErrInvalid, codeInvalidRecord},
+	{engine.ErrTopicNamesCollide, codeInvalidTopic},
 	{engine.ErrTopicExists, codeTopicAlreadyExists},
 	{engine.ErrInvalidTopicName, codeInvalidTopic},
 	{engine.ErrInvalidPartitions, codeInvalidPartitions},
 	{engine.ErrInvalidMetadata, codeInvalidRequest},
 	{topicconfig.ErrUnknownKey, codeInvalidConfig},
 	{topicconfig.ErrInvalidValue, codeInvalidConfig},
+	{topicconfig.ErrInvalidSetting, codeInvalidConfig},
+	{errInvalidReplicationFactor, codeInvalidReplicationFactor},
+	{errInvalidReplicaAssignment, codeInvalidReplicaAssignment},
+	{errInvalidRequest, codeInvalidRequest},
+	{errPolicyViolation, codePolicyViolation},
+	{errTopicDeletionDisabled, codeTopicDeletionDisabled},
+	{errMismatchedEndpoint, codeMismatchedEndpoint},
+	{errUnsupportedEndpoint, codeUnsupportedEndpoint},
 }
 
 // refusal returns how a request that was refused with err is answered: the code
@@ -136,4 +160,17 @@ func (s *session) refuse(api string, err error) (code, string) {
 		s.node.Log().Error("request failed", "peer", s.peer.Remote, "api", api, "error", text)
 	}
 	return c, text
+}
+
+// outcome is refuse for an answer with a field for a text, and also for what
+// went well: then it is 0 and nil.
+func (s *session) outcome(api string, err error) (errorCode int16, message *string) {
+	if err == nil {
+		return 0, nil
+	}
+	c, text := s.refuse(api, err)
+	if len(text) > maxTextBytes {
+		text = strings.ToValidUTF8(text[:maxTextBytes-len("...")], "") + "..."
+	}
+	return int16(c), &text
 }

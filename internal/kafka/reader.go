@@ -210,6 +210,10 @@ func (r *reader) charge(n int64) {
 	}
 }
 
+// chargeTexts counts the memory of n texts in the answer: each as it is, and
+// encoded.
+func (r *reader) chargeTexts(n int) { r.charge(2 * maxTextBytes * int64(n)) }
+
 // tags skips tagged fields, where the version has them: none that this server
 // knows changes what it answers.
 func (r *reader) tags() {
@@ -253,6 +257,14 @@ func slice[T any](r *reader, least int, element func(r *reader) T) []T {
 			return nil
 		}
 		s = append(s, v)
+	}
+	return s
+}
+
+// nonNull refuses a null array where the protocol has none.
+func nonNull[T any](r *reader, s []T) []T {
+	if s == nil && r.err == nil {
+		r.fail("null, want an array")
 	}
 	return s
 }

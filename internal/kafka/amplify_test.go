@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
+)
+
+// amplified is how much of a kind a request asks for, up to a frame of 1 MiB.
+type amplified struct {
+	name    string
+	version int16
+	// build returns a request for n of them.
+	build func(n int) kmsg.Request
+}
+
+// amplifiers are requests whose answers are large for their size.
+var amplifiers = []amplified{
+	{"CreateTopics, only validated", 7, func(n int) kmsg.Request {
+		m := kmsg.NewPtrCreateTopicsRequest()
+		m.ValidateOnly = true
+		for i := range n {
+			m.Topics = append(m.Topics, newTopic(fmt.Sprintf("%x", i), 1, 1))
+		}
+		return m
+	}},
+	{"CreateTopics, refused", 7, func(n int) kmsg.Request {
+		m := kmsg.NewPtrCreateTopicsRequest()
+		for i := range n {
+			m.Topics = append(m.Topics, newTopic(fmt.Sprintf("/%x", i), 1, 1))
+		}
+		return m
+	}},
+	{"CreateTopics, long names", 7, func(n int) kmsg.Request {
+		m := kmsg.NewPtrCreateTopicsRequest()
+		for i := range n / 100 {
+			m.Topics = append(m.Topics, newTopic(fmt.Sprint(i, strings.Repeat("\x00", 1000)), 1, 1))
+		}
+		return m
+	}},
+	{"DeleteTopics, unknown", 5, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDeleteTopicsRequest()
+		for i := range n {
+			m.TopicNames = append(m.TopicNames, fmt.Sprintf("%x", i))
+		}
+		return m
+	}},
+	{"CreatePartitions, unknown", 3, func(n int) kmsg.Request {
+		m := kmsg.NewPtrCreatePartitionsRequest()
+		for i := range n {
+			m.Topics = append(m.Topics, kmsg.CreatePartitionsRequestTopic{Topic: fmt.Sprintf("%x", i), Count: 3})
+		}
+		return m
+	}},
+	{"ElectLeaders, one partition many times", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrElectLeadersRequest()
+		m.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: "t", Partitions: make([]int32, n)}}
+		return m
+	}},
+	{"DescribeLogDirs, one partition many times", 4, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeLogDirsRequest()
+		m.Topics = []kmsg.DescribeLogDirsRequestTopic{{Topic: "t", Partitions: make([]int32, n)}}
+		return m
+	}},
+	{"DeleteRecords, one partition many times", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDeleteRecordsRequest()
+		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "u", Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
+		return m
+	}},
+	{"FindCoordinator, of transactions", 4, func(n int) kmsg.Request {
+		m := kmsg.NewPtrFindCoordinatorRequest()
+		m.CoordinatorType, m.CoordinatorKeys = transactionCoordinator, make([]string, n)
+		return m
+	}},
+	{"DescribeTopicPartitions, unknown", 0, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeTopicPartitionsRequest()
+		for i := range n {
+			m.Topics = append(m.Topics, kmsg.DescribeTopicPartitionsRequestTopic{Topic: fmt.Sprintf("%x", i)})
+		}
+		return m
+	}},
+}
+
+// A request of up to 1 MiB is answered by at most 4 MiB, or refused: however
+// much it asks for, the largest answer that any number of things has is bounded,
+// and so is what was allocated for it.
+func TestAmplification(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	createTopic(t, f, "t", 1)
+	for _, a := range amplifiers {
+		most, mostAllocated, mostFrame := 0, uint64(0), 0
+		for n := 1500; n <= 1<<20; n *= 2 {
+			frame := frameOf(a.build(n), a.version, 1)
+			if len(frame) > 1<<20 {
+				break
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			answer := answerOf(t, f, frame)
+			runtime.ReadMemStats(&after)
+			if answer == nil {
+				break // it asks for more than it may, and so does whatever is larger
+			}
+			most, mostFrame = max(most, len(answer)), len(frame)
+			mostAllocated = max(mostAllocated, after.TotalAlloc-before.TotalAlloc)
+		}
+		t.Logf("%s: frame of %d bytes, answer of %d, %d allocated", a.name, mostFrame, most, mostAllocated)
+		if most == 0 || most > 4<<20 {
+			t.Errorf("%s: an answer of %d bytes, want 1 to %d", a.name, most, 4<<20)
+		}
+		// Garbage on the way counts, too: buffers that grew, texts of errors.
+		if mostAllocated > 64<<20 {
+			t.Errorf("%s: %d bytes were allocated for one request, want at most %d", a.name, mostAllocated, 64<<20)
+		}
+	}
+}
+
+// answerOf returns the answer to a frame on a connection that had a valid one
+// before, nil if it ended the connection.
+func answerOf(t testing.TB, f *frontend, frame []byte) []byte {
+	t.Helper()
+	session := newSession(f, peer)
+	session.valid = true
+	s := netloop.NewStepper(session)
+	defer s.Close()
+	s.Receive(frame)
+	for s.Err == nil && len(s.Sent) == 0 {
+		if !s.Wait(time.After(time.Minute)) {
+			t.Fatal("no answer")
+		}
+	}
+	return s.Sent
+}
