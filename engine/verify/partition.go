@@ -125,7 +125,7 @@ func (p *partitionCheck) list(entries []fs.DirEntry) error {
 			p.indexes[name] = true
 			continue
 		case suffix == ".index" || suffix == ".timeindex":
-			finding = whole(Note, p.full(path.Join(p.dir, name)), "index without a log, which is ignored")
+			finding = whole(Note, p.full(path.Join(p.dir, name)), "index without a log, which is ignored: retention was interrupted, or somebody has removed the log")
 		case suffix == ".snapshot":
 			if err := p.producerSnapshot(name); err != nil {
 				return err
