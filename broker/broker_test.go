@@ -200,6 +200,7 @@ func TestOpenRefused(t *testing.T) {
 		if fresh {
 			o.DataDir = filepath.Join(t.TempDir(), "data")
 		}
+		o.Kafka = Off // which has its port by default
 		b, err := Open(o)
 		if err == nil {
 			b.Close()
@@ -229,7 +230,7 @@ func TestOpenRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(Options{DataDir: file}, file)
-	if _, err := Open(Options{Wire: Off}); err == nil || !strings.Contains(err.Error(), "DataDir") {
+	if _, err := Open(Options{Wire: Off, Kafka: Off}); err == nil || !strings.Contains(err.Error(), "DataDir") {
 		t.Errorf("error %v without a directory", err)
 	}
 	// Refused by the listener, after the engine was opened: it is closed again.

@@ -12,7 +12,7 @@ import (
 	"github.com/rollway/rollway/engine"
 )
 
-// A program starts a broker of its own, on a port that nobody else uses.
+// A program starts a broker of its own, on ports that nobody else uses.
 func Example() {
 	dir, err := os.MkdirTemp("", "rollway")
 	if err != nil {
@@ -23,6 +23,7 @@ func Example() {
 	b, err := broker.Open(broker.Options{
 		DataDir: dir,
 		Wire:    "127.0.0.1:0",
+		Kafka:   "127.0.0.1:0",
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
