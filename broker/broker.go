@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/admin"
 	"github.com/rollway/rollway/internal/kafka"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire/server"
@@ -19,6 +21,7 @@ type Broker struct {
 	wire *server.Server // nil when it is off
 	// kafka has a Server for each listener.
 	kafka []*kafka.Server
+	http  *admin.Server // nil when it is off
 
 	closeNode func() error // closes the node once and always returns what that returned
 }
@@ -65,7 +68,28 @@ func (b *Broker) serve(l listeners, o Options) (err error) {
 		}
 		b.kafka = append(b.kafka, s)
 	}
-	return nil
+	if l.http == nil {
+		return nil
+	}
+	b.http, err = admin.Serve(l.http, b.node, admin.Options{Listeners: b.listeners(l), Topics: o.MetricsTopics})
+	return err
+}
+
+// listeners names those whose connections are counted. Several of the Kafka
+// protocol are told apart by their own names.
+func (b *Broker) listeners(l listeners) []admin.Listener {
+	var list []admin.Listener
+	if b.wire != nil {
+		list = append(list, admin.Listener{Name: "wire", Stats: b.wire.Stats})
+	}
+	for i, k := range b.kafka {
+		name := "kafka"
+		if len(b.kafka) > 1 {
+			name += "-" + strings.ToLower(l.kafka[i].name)
+		}
+		list = append(list, admin.Listener{Name: name, Stats: k.Stats})
+	}
+	return list
 }
 
 // WireAddr is the address of the native protocol with the port that was
@@ -87,6 +111,15 @@ func (b *Broker) KafkaAddrs() []net.Addr {
 	return addrs
 }
 
+// HTTPAddr is the address of metrics and health with the port that was picked;
+// nil when it is off.
+func (b *Broker) HTTPAddr() net.Addr {
+	if b.http == nil {
+		return nil
+	}
+	return b.http.Addr()
+}
+
 // Engine is the broker's engine, for who embeds it: what is appended there is
 // seen by clients, and the reverse. Do not close it: Shutdown and Close do.
 func (b *Broker) Engine() *engine.Engine { return b.node.Engine() }
@@ -103,7 +136,8 @@ func (b *Broker) Ready(ctx context.Context) error { return b.node.Engine().WaitR
 // Shutdown accepts and receives nothing more, lets the answers to what was
 // received leave, all of them or until ctx ends, and then closes the engine:
 // with the marker of a clean shutdown, whatever became of the connections. It
-// blocks for the disk after ctx has ended, too.
+// blocks for the disk after ctx has ended, too. Meanwhile /readyz says that it
+// stops.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	err := b.stop(func(f frontend) error { return f.Shutdown(ctx) })
 	return errors.Join(err, b.closeNode())
@@ -123,8 +157,12 @@ type frontend interface {
 	Close() error
 }
 
-// stop ends all frontends, side by side, and returns when none runs any more.
+// stop ends all frontends, those of the log side by side, and returns when none
+// runs any more. HTTP is the last, so that one can see what the others wait for.
 func (b *Broker) stop(end func(frontend) error) error {
+	if b.http != nil {
+		b.http.Drain()
+	}
 	var all []frontend
 	if b.wire != nil {
 		all = append(all, b.wire)
@@ -138,5 +176,8 @@ func (b *Broker) stop(end func(frontend) error) error {
 		wg.Go(func() { errs[i] = end(f) })
 	}
 	wg.Wait()
+	if b.http != nil {
+		errs = append(errs, end(b.http))
+	}
 	return errors.Join(errs...)
 }

@@ -31,6 +31,9 @@ func open(t *testing.T, o Options) *Broker {
 	if o.Kafka == "" {
 		o.Kafka = "127.0.0.1:0"
 	}
+	if o.HTTP == "" {
+		o.HTTP = "127.0.0.1:0"
+	}
 	o.Log = quiet
 	b, err := Open(o)
 	if err != nil {
@@ -195,6 +198,12 @@ func TestOpenRefused(t *testing.T) {
 		if o.Wire == "" {
 			o.Wire = "127.0.0.1:0"
 		}
+		if o.Kafka == "" {
+			o.Kafka = Off
+		}
+		if o.HTTP == "" {
+			o.HTTP = Off
+		}
 		o.Log = quiet
 		fresh := o.DataDir == ""
 		if fresh {
@@ -218,6 +227,8 @@ func TestOpenRefused(t *testing.T) {
 	check(Options{Wire: "0.0.0.0:0"}, "not on loopback", "no authentication", "--allow-anonymous")
 	check(Options{Wire: ":0"}, "not on loopback")
 	check(Options{Wire: "[::]:0"}, "not on loopback")
+	check(Options{HTTP: "0.0.0.0:0"}, "http listener 0.0.0.0:0 is not on loopback", "which topics there are", "--allow-anonymous")
+	check(Options{HTTP: running.HTTPAddr().String()}, "address already in use")
 	check(Options{Wire: "nonsense"}, "wire listener nonsense")
 	check(Options{Wire: "127.0.0.1:99999"}, "99999")
 	check(Options{Wire: running.WireAddr().String()}, "address already in use")
@@ -230,7 +241,7 @@ func TestOpenRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(Options{DataDir: file}, file)
-	if _, err := Open(Options{Wire: Off, Kafka: Off}); err == nil || !strings.Contains(err.Error(), "DataDir") {
+	if _, err := Open(Options{Wire: Off, Kafka: Off, HTTP: Off}); err == nil || !strings.Contains(err.Error(), "DataDir") {
 		t.Errorf("error %v without a directory", err)
 	}
 	// Refused by the listener, after the engine was opened: it is closed again.
@@ -242,9 +253,9 @@ func TestOpenRefused(t *testing.T) {
 
 // Without a listener there is an engine; with AllowAnonymous any address will do.
 func TestListeners(t *testing.T) {
-	b := open(t, Options{DataDir: t.TempDir(), Wire: Off})
-	if b.WireAddr() != nil {
-		t.Errorf("listens on %v", b.WireAddr())
+	b := open(t, Options{DataDir: t.TempDir(), Wire: Off, HTTP: Off})
+	if b.WireAddr() != nil || b.HTTPAddr() != nil {
+		t.Errorf("listens on %v and %v", b.WireAddr(), b.HTTPAddr())
 	}
 	if err := b.Ready(t.Context()); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ func Example() {
 		DataDir: dir,
 		Wire:    "127.0.0.1:0",
 		Kafka:   "127.0.0.1:0",
+		HTTP:    broker.Off,
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 type listeners struct {
 	wire  *net.TCPListener // nil when it is off
 	kafka []kafkaListener
+	http  *net.TCPListener // nil when it is off
 }
 
 // kafkaListener is one listener of the Kafka protocol.
@@ -46,6 +47,11 @@ func (o Options) listen() (l listeners, err error) {
 			return l, err
 		}
 	}
+	if address := o.http(); address != Off {
+		if l.http, err = o.listenOn("http", address); err != nil {
+			return l, err
+		}
+	}
 	return l, nil
 }
 
@@ -53,6 +59,9 @@ func (o Options) listen() (l listeners, err error) {
 func (l *listeners) close() {
 	if l.wire != nil {
 		l.wire.Close()
+	}
+	if l.http != nil {
+		l.http.Close()
 	}
 	for _, k := range l.kafka {
 		if k.socket != nil {
@@ -68,8 +77,12 @@ func (o Options) listenOn(what, address string) (*net.TCPListener, error) {
 		return nil, fmt.Errorf("%s listener %s: %w", what, address, err)
 	}
 	if !resolved.IP.IsLoopback() && !o.AllowAnonymous {
-		return nil, fmt.Errorf("%s listener %s is not on loopback, and there is no authentication: whoever reaches it may read, write and delete; "+
-			"listen on 127.0.0.1, or allow anonymous access (AllowAnonymous, --allow-anonymous)", what, address)
+		may := "read, write and delete"
+		if what == "http" {
+			may = "see which topics there are and what they are used for"
+		}
+		return nil, fmt.Errorf("%s listener %s is not on loopback, and there is no authentication: whoever reaches it may %s; "+
+			"listen on 127.0.0.1, or allow anonymous access (AllowAnonymous, --allow-anonymous)", what, address, may)
 	}
 	// What was checked is what is listened on: the name is not resolved again.
 	ln, err := netloop.Listen(context.Background(), resolved.String())

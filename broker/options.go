@@ -23,6 +23,10 @@ const DefaultWire = "127.0.0.1:9192"
 // otherwise.
 const DefaultKafka = "127.0.0.1:9092"
 
+// DefaultHTTP is where metrics, health and profiles are served unless Options
+// say otherwise.
+const DefaultHTTP = "127.0.0.1:9193"
+
 // Options of a Broker. All but DataDir may be left zero.
 type Options struct {
 	// DataDir is the data directory, made if it is missing. It may be empty
@@ -42,6 +46,14 @@ type Options struct {
 	// where they listen, or, if that is every address of the host, the one that
 	// a client has come to.
 	KafkaAdvertised string
+
+	// HTTP is the address of metrics, health, readiness and, for processes of this
+	// machine, profiles (docs/metrics.md); port 0 picks a free one, Off is none.
+	// Default DefaultHTTP.
+	HTTP string
+	// MetricsTopics is how many topics have metrics of their own; those beyond are
+	// summed up. Default 1,000; negative: none has.
+	MetricsTopics int
 
 	// AllowAnonymous allows listeners that are not on loopback. There is no
 	// authentication: whoever reaches the port may read, write and delete.
@@ -143,6 +155,7 @@ func (o Options) node(l listeners) node.Options {
 
 func (o Options) wire() string  { return cmp.Or(o.Wire, DefaultWire) }
 func (o Options) kafka() string { return cmp.Or(o.Kafka, DefaultKafka) }
+func (o Options) http() string  { return cmp.Or(o.HTTP, DefaultHTTP) }
 
 func (o Options) kafkaServer(k kafkaListener) kafka.Options {
 	return kafka.Options{

@@ -66,6 +66,7 @@ func (l *lockedBuffer) String() string {
 // testServer is a server that runs in this process.
 type testServer struct {
 	addr, dir string
+	http      string // "" when it is off
 	log       lockedBuffer
 	cancel    context.CancelCauseFunc
 	ended     chan int
@@ -79,7 +80,7 @@ func startServer(t *testing.T, dir string, flags ...string) *testServer {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &testServer{dir: dir, cancel: cancel, ended: make(chan int, 1)}
 	r, w := io.Pipe()
-	args := append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off"}, flags...)
+	args := append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off"}, flags...)
 	go func() {
 		code := run(ctx, args, strings.NewReader(""), w, &s.log)
 		w.Close()
@@ -89,11 +90,11 @@ func startServer(t *testing.T, dir string, flags ...string) *testServer {
 	if err != nil {
 		t.Fatalf("no ready line: %v; exit code %d, log:\n%s", err, <-s.ended, s.log.String())
 	}
-	m := regexp.MustCompile(`^ready wire=(127\.0\.0\.1:\d+)\n$`).FindStringSubmatch(line)
+	m := regexp.MustCompile(`^ready wire=(127\.0\.0\.1:\d+)(?: http=(127\.0\.0\.1:\d+))?\n$`).FindStringSubmatch(line)
 	if m == nil {
 		t.Fatalf("ready line %q", line)
 	}
-	s.addr = m[1]
+	s.addr, s.http = m[1], m[2]
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }

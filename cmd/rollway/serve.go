@@ -26,7 +26,7 @@ const (
 const serveHelp = `Start a server. It needs no configuration. When it accepts connections it prints
 one line to standard output,
 
-  ready wire=HOST:PORT kafka=HOST:PORT
+  ready wire=HOST:PORT kafka=HOST:PORT http=HOST:PORT
 
 and after that nothing: its log goes to standard error. Recovery of a directory
 that was not closed cleanly goes on behind it; a partition that is not ready yet
@@ -59,7 +59,6 @@ type serveOptions struct {
 	shutdownWithin time.Duration
 	logLevel       slog.Level
 	logFormat      string
-	pprof          string
 
 	coalesceBelow, notSentLowat, sendBuffer, maxFrame byteSize
 	inFlight, receive, maxCredit                      byteSize
@@ -101,6 +100,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Wire, "wire", broker.DefaultWire, "`address` of the native protocol; port 0 picks a free one, off closes it")
 	f.StringVar(&o.Kafka, "kafka", broker.DefaultKafka, "`address` of the Kafka protocol, or several as in Kafka's listeners, NAME://HOST:PORT,...; off closes it")
 	f.StringVar(&o.KafkaAdvertised, "kafka-advertised", "", "`address` that Kafka clients are told, or several as in Kafka's advertised.listeners; where they listen, or came to, if empty")
+	f.StringVar(&o.HTTP, "http", broker.DefaultHTTP, "`address` of /metrics, /healthz, /readyz and, on loopback only, /debug/pprof/; port 0 picks a free one, off closes it")
+	f.IntVar(&o.MetricsTopics, "metrics-topics", 1_000, "most topics with metrics of their own, those beyond are summed up; -1: none")
 	f.BoolVar(&o.AllowAnonymous, "allow-anonymous", false, "allow addresses that are not on loopback: whoever reaches them may read, write and delete")
 
 	f.Int32Var(&o.Engine.NodeID, "node-id", 0, "`number` of this node; it goes into a new data directory and must match that of an old one")
@@ -149,7 +150,6 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 	f.Var(textFlag{&o.logLevel, "level"}, "log-level", "least level that is logged: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "`format` of the log: text or json")
-	f.StringVar(&o.pprof, "pprof", "", "loopback `address` that serves profiles of the process over HTTP; none if empty")
 	f.BoolVar(&o.printConfig, printConfigFlag, false, "print the settings in force and where they come from, and exit")
 
 	complete := func(flag string, values ...string) {
@@ -179,8 +179,10 @@ func (o *serveOptions) complete(s *settings) error {
 	if o.logFormat != "text" && o.logFormat != "json" {
 		return usagef("--log-format %q, want text or json", nearest.Shorten(o.logFormat))
 	}
-	if _, _, err := net.SplitHostPort(o.Wire); err != nil && o.Wire != broker.Off {
-		return usagef("--wire %q, want HOST:PORT or off", nearest.Shorten(o.Wire))
+	for _, f := range []struct{ flag, address string }{{"wire", o.Wire}, {"http", o.HTTP}} {
+		if _, _, err := net.SplitHostPort(f.address); err != nil && f.address != broker.Off {
+			return usagef("--%s %q, want HOST:PORT or off", f.flag, nearest.Shorten(f.address))
+		}
 	}
 	if err := o.Options.Validate(); err != nil {
 		return usagef("%v", err)
@@ -190,23 +192,6 @@ func (o *serveOptions) complete(s *settings) error {
 	}
 	if o.inFlight < o.maxFrame {
 		return usagef("--in-flight %d, want at least --max-frame, which is %d", o.inFlight, o.maxFrame)
-	}
-	if o.pprof != "" {
-		if err := checkLoopback(o.pprof); err != nil {
-			return usagef("--pprof %v", err)
-		}
-	}
-	return nil
-}
-
-// checkLoopback wants an address whose host is on loopback.
-func checkLoopback(address string) error {
-	resolved, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return err
-	}
-	if !resolved.IP.IsLoopback() {
-		return fmt.Errorf("%s, want an address on loopback: profiles show what is in memory", address)
 	}
 	return nil
 }
@@ -224,12 +209,7 @@ func (p *program) serve(ctx context.Context, o *serveOptions, s *settings) error
 	if err != nil {
 		return startError(err, o)
 	}
-	stopProfiles, err := serveProfiles(o.pprof, log)
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	defer stopProfiles()
-	log.Info("server accepts", "version", buildVersion().Version, "data", b.Engine().Path(), "wire", b.WireAddr(), "kafka", b.KafkaAddrs(), "fetch_path", o.FetchPath.String())
+	log.Info("server accepts", "version", buildVersion().Version, "data", b.Engine().Path(), "wire", b.WireAddr(), "kafka", b.KafkaAddrs(), "http", b.HTTPAddr(), "fetch_path", o.FetchPath.String())
 	if _, err := fmt.Fprintln(p.stdout, readyLine(b)); err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -268,6 +248,9 @@ func readyLine(b *broker.Broker) string {
 			separator = " kafka="
 		}
 		line += separator + addr.String()
+	}
+	if addr := b.HTTPAddr(); addr != nil {
+		line += " http=" + addr.String()
 	}
 	return line
 }

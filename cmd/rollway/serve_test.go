@@ -189,7 +189,7 @@ func TestBadInput(t *testing.T) {
 	f("serve", "--log-level", "loud")
 	f("serve", "--log-format", "xml")
 	f("serve", "--max-frame", "16MB")
-	f("serve", "--pprof", "0.0.0.0:0")
+	f("serve", "--http", "9193")
 	f("serve", "--topic-default", "segment.byte=1")
 	f("serve", "--config", filepath.Join(dir, "missing"))
 	config("log.dirs=/a,/b")
@@ -204,13 +204,14 @@ func TestBadInput(t *testing.T) {
 	config("a=\\u12")
 
 	// Servers that cannot start.
-	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", s.addr, "--kafka", "off")
-	f("serve", "--data", file, "--wire", "127.0.0.1:0", "--kafka", "off")
-	f("serve", "--data", filepath.Join(file, "below"), "--wire", "127.0.0.1:0", "--kafka", "off")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "0.0.0.0:0", "--kafka", "off")
-	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "nowhere", "--kafka", "off")
-	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off", "--max-frame", "1GiB")
+	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", s.addr, "--kafka", "off", "--http", "off")
+	f("serve", "--data", file, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off")
+	f("serve", "--data", filepath.Join(file, "below"), "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "0.0.0.0:0", "--kafka", "off", "--http", "off")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "off", "--kafka", "off", "--http", "0.0.0.0:0")
+	f("serve", "--data", filepath.Join(dir, "new"), "--wire", "nowhere", "--kafka", "off", "--http", "off")
+	f("serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off", "--max-frame", "1GiB")
 	if _, err := os.Stat(filepath.Join(dir, "new")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a server that could not listen left a directory behind: %v", err)
 	}
@@ -245,31 +246,33 @@ func TestBadInput(t *testing.T) {
 
 // A directory that nobody may write to, also not root, is one clear error.
 func TestUnwritableDirectory(t *testing.T) {
-	code, _, stderr := execute(t.Context(), "", "serve", "--data", "/sys/rollway-data", "--wire", "127.0.0.1:0", "--kafka", "off")
+	code, _, stderr := execute(t.Context(), "", "serve", "--data", "/sys/rollway-data", "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off")
 	if code != exitFailure || !strings.Contains(stderr, "take a directory that this user may write to by --data") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
-// Profiles are served on loopback while the server runs, and only then.
-func TestPprof(t *testing.T) {
-	s := startServer(t, t.TempDir(), "--pprof", "127.0.0.1:0")
-	m := regexp.MustCompile(`url=(http://127\.0\.0\.1:\d+/debug/pprof/)`).FindStringSubmatch(s.log.String())
-	if m == nil {
-		t.Fatalf("no url in\n%s", s.log.String())
+// What a server counts can be looked at while it runs, and only then.
+func TestHTTP(t *testing.T) {
+	s := startServer(t, t.TempDir(), "--http", "127.0.0.1:0")
+	get := func(path, want string) {
+		t.Helper()
+		resp, err := http.Get("http://" + s.http + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, %.500s, %v; want %q", path, resp.Status, body, err, want)
+		}
 	}
-	resp, err := http.Get(m[1] + "cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || len(body) == 0 || resp.StatusCode != http.StatusOK {
-		t.Errorf("%s, %d bytes, %v", resp.Status, len(body), err)
-	}
+	get("/metrics", "rollway_build_info")
+	get("/healthz", "ok")
+	get("/debug/pprof/cmdline", "")
 	s.stop(t)
-	if resp, err := http.Get(m[1]); err == nil {
+	if resp, err := http.Get("http://" + s.http); err == nil {
 		resp.Body.Close()
-		t.Error("profiles are served after the end")
+		t.Error("something is served after the end")
 	}
 }
 
@@ -294,7 +297,7 @@ type process struct {
 // startProcess starts a server and returns when it is ready.
 func startProcess(t *testing.T, dir string, flags ...string) process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off"}, flags...)...)
+	cmd := exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off"}, flags...)...)
 	cmd.Env = append(os.Environ(), runMain+"=1")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -17,7 +17,7 @@ func startError(err error, o *serveOptions) error {
 	case errors.Is(err, vfs.ErrLocked):
 		return err // it says so
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; another server has that address: stop it, or take another one by --wire or --kafka HOST:PORT (port 0 picks a free one)", err)
+		return fmt.Errorf("%w; another server has that address: stop it, or take another one by --wire, --kafka or --http HOST:PORT (port 0 picks a free one)", err)
 	case errors.Is(err, syscall.ENOTDIR) || errors.As(err, &path) && path.Op == "mkdir" && errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w; %s is or leads through a file: take another directory by --data", err, o.DataDir)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -100,7 +100,7 @@ var groups = []group{
 		"A request whose connection ended before its answer is not counted, and a subscription is counted when it is accepted or refused. " +
 		"Durations have no `error` label, which would multiply their series by the codes.",
 		[]*family{requests, requestDuration}},
-	{"Bytes on the network", "`listener` is `wire`, `kafka` or `http`; `path` is `sendfile`, `splice`, `copy` or `head`.",
+	{"Bytes on the network", "`listener` is `wire`, `kafka` (`kafka-NAME` if there are several) or `http`; `path` is `sendfile`, `splice`, `copy` or `head`.",
 		[]*family{receivedBytes, sentBytes, sendCalls, sendFallbacks, sendWaits}},
 	{"Connections", "The HTTP listener has no frames to refuse, so it has no series of closed connections.",
 		[]*family{connectionsOpen, connectionsAccepted, connectionsRefused, connectionsMalformed, connectionsFailed}},

@@ -93,7 +93,7 @@ func launch(t testing.TB, tracer []string, data string, args ...string) (s *serv
 	if err := readSources(); err != nil {
 		t.Fatal(err)
 	}
-	line := append(append([]string{}, tracer...), program, "serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off")
+	line := append(append([]string{}, tracer...), program, "serve", "--data", data, "--wire", "127.0.0.1:0", "--kafka", "off", "--http", "off")
 	line = append(line, args...)
 	s = &server{t: t, cmd: exec.Command(line[0], line[1:]...), stderr: new(syncBuffer), ended: make(chan struct{})}
 	s.cmd.Stderr = s.stderr

@@ -84,9 +84,9 @@ func TestConnectionsBesideOpenFiles(t *testing.T) {
 			t.Errorf("limit %d, %d files: %d connections, want %d", limit, openFiles, got, want)
 		}
 	}
-	f(1024, 512, 464)
+	f(1024, 512, 432)
 	f(128, 64, 16)
 	f(64, 32, 16)
-	f(20_000, 10_000, 9952)
-	f(math.MaxUint64, 32<<10, 1<<30-32<<10-48)
+	f(20_000, 10_000, 9920)
+	f(math.MaxUint64, 32<<10, 1<<30-32<<10-80)
 }

@@ -3,10 +3,10 @@ package node
 import "golang.org/x/sys/unix"
 
 // otherFiles is how many descriptors a node needs beside segments and
-// connections: listeners, the runtime's, locks and logs of its own, and those that
-// are open for a moment: one for each file of a group commit, a directory that is
+// connections: listeners, those of HTTP (admin.MaxConnections), the runtime's, locks
+// and logs of its own, and those that are open for a moment: one for each file of a group commit, a directory that is
 // synced, a connection that is accepted to be refused.
-const otherFiles = 48
+const otherFiles = 80
 
 // leastConnections are allowed however few descriptors there are: idle segment
 // files are closed for them.

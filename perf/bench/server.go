@@ -137,6 +137,7 @@ func (c serverConfig) startRollway() (server, error) {
 		DataDir:    c.Rollway.Dir,
 		Wire:       "127.0.0.1:0",
 		Kafka:      broker.Off,
+		HTTP:       broker.Off,
 		FetchPath:  c.Rollway.FetchPath,
 		Congestion: c.Congestion,
 		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
