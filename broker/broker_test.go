@@ -198,9 +198,6 @@ func TestOpenRefused(t *testing.T) {
 		if o.Wire == "" {
 			o.Wire = "127.0.0.1:0"
 		}
-		if o.Kafka == "" {
-			o.Kafka = Off
-		}
 		if o.HTTP == "" {
 			o.HTTP = Off
 		}
@@ -209,7 +206,7 @@ func TestOpenRefused(t *testing.T) {
 		if fresh {
 			o.DataDir = filepath.Join(t.TempDir(), "data")
 		}
-		o.Kafka = Off // which has its port by default
+		o.Kafka = Off // which has its port by default, as HTTP has
 		b, err := Open(o)
 		if err == nil {
 			b.Close()
