@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/brokerconfig"
 	"github.com/rollway/rollway/internal/nearest"
 	"github.com/rollway/rollway/internal/properties"
 )
@@ -40,6 +41,9 @@ var kafkaSettings = map[string]struct {
 	"producer.id.expiration.ms":               {flag: "producer-id-expiration", convert: milliseconds},
 	"log.flush.offset.checkpoint.interval.ms": {flag: "checkpoint-interval", convert: milliseconds},
 	"log.retention.check.interval.ms":         {flag: "retention-interval", convert: milliseconds},
+	"auto.create.topics.enable":               {flag: "auto-create-topics", convert: boolean},
+	"default.replication.factor":              {flag: "default-replication-factor"},
+	"rollway.accept.any.replication.factor":   {flag: "accept-any-replication-factor", convert: boolean},
 }
 
 // oneDirectory takes log.dirs, a list, if it names one.
@@ -78,28 +82,35 @@ func milliseconds(value string) (string, error) {
 	return strconv.FormatInt(min(n, math.MaxInt64/1_000_000), 10) + "ms", nil
 }
 
-// withoutEffect are Kafka's settings that a pasted file may hold and that mean
-// nothing here: with a "*" at the end all that begin so. Where a whole family
-// means nothing, a misspelt member of it does no harm either.
+// boolean takes what Kafka takes: true and false, in any case.
+func boolean(value string) (string, error) {
+	lower := strings.ToLower(strings.TrimSpace(value))
+	if lower != "true" && lower != "false" {
+		return "", fmt.Errorf("%q, want true or false", nearest.Shorten(value))
+	}
+	return lower, nil
+}
+
+// withoutEffect are Kafka's settings that a pasted file may hold, that mean
+// nothing here and that brokerconfig does not know: with a "*" at the end all
+// that begin so. Where a whole family means nothing, a misspelt member of it
+// does no harm either.
 // Source: the broker configs of Apache Kafka 4.3, and of 3.x what 4 dropped.
 var withoutEffect = []string{
-	"alter.config.policy.class.name", "alter.log.dirs.*", "authorizer.*", "auto.create.topics.enable",
-	"auto.include.jmx.reporter", "auto.leader.rebalance.enable", "background.threads", "broker.heartbeat.interval.ms",
-	"broker.id.generation.enable", "broker.rack", "broker.session.timeout.ms", "client.quota.callback.class", "config.providers*",
-	"connection.failed.authentication.delay.ms", "connections.max.reauth.ms", "control.plane.listener.name", "controlled.shutdown.*",
-	"controller.*", "create.topic.policy.class.name", "default.replication.factor", "delegation.token.*", "delete.records.*",
-	"delete.topic.enable", "early.start.listeners", "eligible.leader.replicas.*", "fetch.*", "group.*",
-	"initial.broker.registration.timeout.ms", "inter.broker.*", "kafka.metrics.*", "leader.imbalance.*", "listener.*",
-	"log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*", "log.cleaner.threads",
-	"log.dir.failure.timeout.ms", "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms",
+	"alter.config.policy.class.name", "alter.log.dirs.*", "authorizer.*", "auto.include.jmx.reporter", "auto.leader.rebalance.enable",
+	"broker.heartbeat.interval.ms", "broker.id.generation.enable", "broker.session.timeout.ms", "client.quota.callback.class",
+	"config.providers*", "connection.failed.authentication.delay.ms", "connections.max.reauth.ms", "control.plane.listener.name",
+	"controlled.shutdown.*", "controller.*", "create.topic.policy.class.name", "delegation.token.*", "delete.records.*",
+	"early.start.listeners", "eligible.leader.replicas.*", "fetch.purgatory.*", "group.*", "initial.broker.registration.timeout.ms",
+	"inter.broker.*", "kafka.metrics.*", "leader.imbalance.*", "listener.name.*", "log.cleaner.backoff.ms",
+	"log.cleaner.dedupe.buffer.size", "log.cleaner.io.*", "log.dir.failure.timeout.ms", "log.initial.task.delay.ms",
 	"log.message.downconversion.enable", "log.message.format.version", "log.message.timestamp.difference.max.ms",
-	"max.connection.creation.rate", "max.connections.per.ip.overrides",
-	"max.incremental.fetch.session.cache.slots", "max.request.partition.size.limit", "metadata.*", "metric.*", "metrics.*",
-	"num.io.threads", "num.network.threads", "num.replica.*", "offset.metadata.max.bytes", "offsets.*", "password.encoder.*",
-	"principal.builder.class", "process.roles", "producer.*", "queued.max.*", "quota.*", "remote.*", "replica.*",
+	"max.request.partition.size.limit", "metadata.*", "metric.*", "metrics.*", "num.replica.*", "offsets.*", "password.encoder.*",
+	"principal.builder.class", "process.roles", "producer.id.expiration.check.interval.ms", "producer.purgatory.*", "queued.max.*",
+	"quota.*", "remote.*", "replica.*",
 	"replication.quota.*", "request.timeout.ms", "reserved.broker.max.id", "sasl.*", "security.*", "server.max.startup.time.ms",
-	"share.*", "socket.connection.*", "socket.listen.backlog.size", "socket.receive.buffer.bytes", "ssl.*", "super.users",
-	"telemetry.*", "transaction.*", "transactional.id.expiration.ms", "unclean.leader.election.interval.ms", "unstable.*", "zookeeper.*",
+	"share.*", "socket.connection.*", "ssl.*", "super.users", "telemetry.*", "transaction.*", "unclean.leader.election.interval.ms",
+	"unstable.*", "zookeeper.*",
 }
 
 // hasNoEffect tells whether Kafka knows the key and it means nothing here.
@@ -133,6 +144,7 @@ func (s *settings) applyFile(file string) error {
 	for _, p := range list {
 		where := fmt.Sprintf("%s line %d: %s", file, p.Line, p.Key)
 		kafka, isKafka := kafkaSettings[p.Key]
+		known, isBrokerSetting := brokerconfig.Lookup(p.Key)
 		switch {
 		case isKafka:
 			value := p.Value
@@ -146,6 +158,14 @@ func (s *settings) applyFile(file string) error {
 			given[p.Key] = p
 		case s.isFileKey(p.Key):
 			err = s.set(p.Key, strings.TrimSpace(p.Value), where)
+		case isBrokerSetting:
+			if err := brokerconfig.Validate(p.Key, p.Value); err != nil {
+				return usagef("%s: %v", where, err)
+			}
+			s.broker[p.Key], s.brokerSource[p.Key] = strings.TrimSpace(p.Value), where
+			if !known.InForce {
+				ignored = append(ignored, p.Key)
+			}
 		case hasNoEffect(p.Key):
 			ignored = append(ignored, p.Key)
 		default:
@@ -183,9 +203,8 @@ func (s *settings) isFileKey(key string) bool {
 // isTopicSetting tells whether key is a setting of Kafka's brokers that gives
 // the default of a topic config.
 func isTopicSetting(key string) bool {
-	return slices.ContainsFunc(topicconfig.Keys(), func(k topicconfig.Key) bool {
-		return slices.ContainsFunc(k.Synonyms, func(s topicconfig.Synonym) bool { return s.Name == key })
-	})
+	_, _, ok := topicconfig.LookupSetting(key)
+	return ok
 }
 
 // applyTopicSettings makes topic defaults of Kafka's broker settings. Of
@@ -199,32 +218,21 @@ func (s *settings) applyTopicSettings(file string, given map[string]properties.P
 				continue
 			}
 			where := fmt.Sprintf("%s line %d: %s", file, p.Line, p.Key)
-			value, err := inUnit(strings.TrimSpace(p.Value), synonym.Unit)
-			if err == nil {
-				err = topicconfig.Validate(key.Name, value)
+			if err := topicconfig.ValidateSetting(p.Key, p.Value); err != nil {
+				return usagef("%s: %v", where, err)
 			}
+			s.topicSettings[p.Key] = strings.TrimSpace(p.Value)
+			if _, set := s.topics[key.Name]; set {
+				continue
+			}
+			value, err := synonym.Convert(strings.TrimSpace(p.Value))
 			if err != nil {
 				return usagef("%s: %v", where, err)
 			}
-			s.topics[key.Name] = value
-			s.topicSource[key.Name] = where
-			break
+			s.topics[key.Name], s.topicSource[key.Name] = value, where
 		}
 	}
 	return nil
-}
-
-// inUnit makes a number of hours or minutes one of milliseconds; -1 stays, it
-// means no limit.
-func inUnit(value string, unit int64) (string, error) {
-	if unit == 1 || value == "-1" {
-		return value, nil
-	}
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
-		return "", fmt.Errorf("%q, want an integer of at most %d", nearest.Shorten(value), math.MaxInt64/unit)
-	}
-	return strconv.FormatInt(n*unit, 10), nil
 }
 
 // nearestSetting names the setting that was probably meant: for the name of a
@@ -234,10 +242,8 @@ func (s *settings) nearestSetting(name string) string {
 		return key.Synonyms[0].Name
 	}
 	candidates := slices.Collect(maps.Keys(kafkaSettings))
-	for _, key := range topicconfig.Keys() {
-		for _, synonym := range key.Synonyms {
-			candidates = append(candidates, synonym.Name)
-		}
+	for _, key := range brokerconfig.Keys() {
+		candidates = append(candidates, key.Name)
 	}
 	for _, row := range s.rows() {
 		candidates = append(candidates, row[0])

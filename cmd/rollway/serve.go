@@ -106,6 +106,9 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 	f.Int32Var(&o.Engine.NodeID, "node-id", 0, "`number` of this node; it goes into a new data directory and must match that of an old one")
 	f.Int32Var(&o.Engine.DefaultPartitions, "partitions", 1, "partitions of a topic that does not say how many")
+	f.Int16("default-replication-factor", 1, "replicas of a topic of a Kafka client that does not say how many; this server has 1 and refuses more")
+	f.Bool("accept-any-replication-factor", false, "make a topic of a Kafka client with 1 replica, however many it wants")
+	f.Bool("auto-create-topics", true, "create a topic that a Kafka client asks for and that is not there, if the client lets it")
 	f.IntVar(&o.Engine.MaxPartitions, "max-partitions", 20_000, "most partitions of all topics together")
 	f.StringArrayVar(&o.topicDefaults, topicDefaultFlag, nil, "`KEY=VALUE`: a topic config for topics that do not set it (repeatable)")
 
@@ -172,7 +175,7 @@ func (o *serveOptions) complete(s *settings) error {
 	o.ReceiveBytes, o.MaxCredit = int64(o.receive), int64(o.maxCredit)
 	o.Engine.MinFreeBytes, o.Engine.BallastBytes = int64(o.minFree), int64(o.ballast)
 	o.Engine.JournalBytes, o.Engine.IndexCacheBytes = int64(o.journal), int64(o.indexCache)
-	o.Engine.TopicDefaults = s.topics
+	o.Settings, o.Engine.TopicDefaults = s.brokerSettings()
 	if _, err := topicconfig.Parse(nil, topicconfig.Defaults{Static: s.topics}); err != nil {
 		return usagef("topic defaults: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -16,8 +17,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/rollway/rollway/internal/brokerconfig"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -83,6 +86,79 @@ func TestKafkaSettings(t *testing.T) {
 	f("log.retention.ms=5\nlog.retention.hours=1", "topic retention.ms 5")
 	f("min.insync.replicas=2", "topic min.insync.replicas 2")
 	f("exit-on-storage-error=false", "exit-on-storage-error false")
+	f("auto.create.topics.enable=FALSE", "auto-create-topics false")
+	f("default.replication.factor=3", "default-replication-factor 3")
+	f("rollway.accept.any.replication.factor=true", "accept-any-replication-factor true")
+	f("fetch.max.bytes = 4096", "broker fetch.max.bytes 4096")
+	f("delete.topic.enable=false", "broker delete.topic.enable false")
+	f("max.incremental.fetch.session.cache.slots=5", "broker max.incremental.fetch.session.cache.slots 5")
+	f("offsets.topic.replication.factor=1", "broker offsets.topic.replication.factor 1")
+}
+
+// Each broker setting that has an effect can stand in a file, with the default that its documentation states, and has it:
+// no line of the log says otherwise.
+func TestEveryBrokerSetting(t *testing.T) {
+	for _, k := range brokerconfig.Keys() {
+		if k.InForce && hasNoEffect(k.Name) {
+			t.Errorf("%s has an effect, and a misspelt name of its family would be taken to have none", k.Name)
+		}
+		if !k.InForce || k.NoDefault {
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "p")
+		if err := os.WriteFile(file, []byte(k.Name+"="+k.Default+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := &serveOptions{}
+		cmd := &cobra.Command{}
+		o.addFlags(cmd)
+		if err := cmd.Flags().Set("config", file); err != nil {
+			t.Fatal(err)
+		}
+		s, err := resolve(cmd.Flags(), nil)
+		if err != nil || len(s.notes) > 0 {
+			t.Errorf("%s=%s: %v, notes %v", k.Name, k.Default, err, s.notes)
+			continue
+		}
+		if err := o.complete(s); err != nil {
+			t.Errorf("%s=%s: %v", k.Name, k.Default, err)
+		}
+		if kafka, ok := kafkaSettings[k.Name]; ok && kafka.flag != "max-connections" && kafka.flag != "kafka" {
+			// The documented default is that of the flag.
+			if f := cmd.Flags().Lookup(kafka.flag); f.Value.String() != f.DefValue {
+				t.Errorf("%s=%s makes --%s %s, and its default is %s", k.Name, k.Default, kafka.flag, f.Value, f.DefValue)
+			}
+		}
+	}
+}
+
+// Settings by Kafka's names reach the broker as they stand in the file, but for those of topics that a flag overrides.
+func TestBrokerSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p")
+	content := "log.retention.hours=1\nlog.retention.minutes=2\nlog.roll.hours=3\nfetch.max.bytes=4096\nauto.create.topics.enable=false\nnum.io.threads=5\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := &serveOptions{}
+	cmd := &cobra.Command{}
+	o.addFlags(cmd)
+	if err := cmd.ParseFlags([]string{"--config", file, "--topic-default", "segment.ms=7", "--topic-default", "flush.ms=8", "--default-replication-factor", "2"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := resolve(cmd.Flags(), o.topicDefaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.complete(s); err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{
+		"log.retention.hours": "1", "log.retention.minutes": "2", "fetch.max.bytes": "4096", "auto.create.topics.enable": "false",
+		"num.io.threads": "5", "default.replication.factor": "2",
+	}
+	if !maps.Equal(o.Settings, settings) || !maps.Equal(o.Engine.TopicDefaults, map[string]string{"segment.ms": "7", "flush.ms": "8"}) {
+		t.Errorf("settings %v, topic defaults %v", o.Settings, o.Engine.TopicDefaults)
+	}
 }
 
 // listing returns names and contents of all files below dir.
@@ -200,6 +276,11 @@ func TestBadInput(t *testing.T) {
 	config("log.retention.hours=9223372036854775807")
 	config("num.partitions=x")
 	config("connections.max.idle.ms=x")
+	config("auto.create.topics.enable=1")
+	config("fetch.max.bytes=1000")
+	config("fetch.max.byte=4096")
+	config("rollway.accept.any.replication.factr=true")
+	f("serve", "--default-replication-factor", "0")
 	config("exit-on-storage-eror=true")
 	config("a=\\u12")
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/rollway/rollway/engine/topicconfig"
 	"github.com/rollway/rollway/internal/nearest"
 )
 
@@ -37,6 +39,12 @@ type settings struct {
 	// topics are the topic defaults, by their names, and topicSource where
 	// each comes from.
 	topics, topicSource map[string]string
+	// topicSettings are the broker settings of the file behind topic defaults,
+	// as they stand there.
+	topicSettings map[string]string
+	// broker are the broker settings of the file that no flag stands for, and
+	// brokerSource where each comes from.
+	broker, brokerSource map[string]string
 	// notes are what the operator should know: a text with names behind it.
 	notes []settingNote
 }
@@ -51,7 +59,11 @@ type settingNote struct {
 // were given: what a flag says wins over its variable, and that over the file.
 // topicFlags is the value of --topic-default.
 func resolve(flags *pflag.FlagSet, topicFlags []string) (*settings, error) {
-	s := &settings{flags: flags, source: map[string]string{}, topics: map[string]string{}, topicSource: map[string]string{}}
+	s := &settings{
+		flags: flags, source: map[string]string{},
+		topics: map[string]string{}, topicSource: map[string]string{}, topicSettings: map[string]string{},
+		broker: map[string]string{}, brokerSource: map[string]string{},
+	}
 	flags.Visit(func(f *pflag.Flag) { s.source[f.Name] = fromFlag })
 	topicVariable, err := s.applyEnvironment(os.Environ())
 	if err != nil {
@@ -124,8 +136,39 @@ func (s *settings) applyTopicDefaults(texts []string, source string) error {
 	for key, value := range configs {
 		s.topics[key] = value
 		s.topicSource[key] = source
+		if k, known := topicconfig.Lookup(key); known {
+			for _, synonym := range k.Synonyms {
+				delete(s.topicSettings, synonym.Name)
+			}
+		}
 	}
 	return nil
+}
+
+// settingFlags are the flags that only set a broker setting.
+var settingFlags = map[string]string{
+	"auto-create-topics":            "auto.create.topics.enable",
+	"default-replication-factor":    "default.replication.factor",
+	"accept-any-replication-factor": "rollway.accept.any.replication.factor",
+}
+
+// brokerSettings returns the settings by Kafka's names that were given, and the
+// topic defaults that none of them gives.
+func (s *settings) brokerSettings() (broker, topicDefaults map[string]string) {
+	broker, topicDefaults = maps.Clone(s.broker), map[string]string{}
+	for flag, name := range settingFlags {
+		if _, given := s.source[flag]; given {
+			broker[name] = s.flags.Lookup(flag).Value.String()
+		}
+	}
+	maps.Copy(broker, s.topicSettings)
+	for key, value := range s.topics {
+		k, _ := topicconfig.Lookup(key)
+		if !slices.ContainsFunc(k.Synonyms, func(synonym topicconfig.Synonym) bool { _, ok := s.topicSettings[synonym.Name]; return ok }) {
+			topicDefaults[key] = value
+		}
+	}
+	return broker, topicDefaults
 }
 
 // rows returns all settings in force, by name: name, value, where from.
@@ -143,6 +186,9 @@ func (s *settings) rows() [][3]string {
 	})
 	for key, value := range s.topics {
 		rows = append(rows, [3]string{"topic " + key, value, s.topicSource[key]})
+	}
+	for name, value := range s.broker {
+		rows = append(rows, [3]string{"broker " + name, value, s.brokerSource[name]})
 	}
 	slices.SortFunc(rows, func(a, b [3]string) int { return strings.Compare(a[0], b[0]) })
 	return rows

@@ -196,7 +196,7 @@ func (v values) find(k Key) (string, Source) {
 	}
 	for _, layer := range v.defaults.layers() {
 		if value, by, ok := layer.find(k); ok {
-			value, err := by.convert(value)
+			value, err := by.Convert(value)
 			if err != nil {
 				panic(fmt.Sprintf("topicconfig: %s: %v, after it was validated", by.Name, err))
 			}

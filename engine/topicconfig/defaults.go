@@ -55,7 +55,7 @@ func ValidateSetting(name, value string) error {
 	if !ok {
 		return fmt.Errorf("%w behind broker setting %q", ErrUnknownKey, nearest.Shorten(name))
 	}
-	if converted, err := s.convert(strings.TrimSpace(value)); err == nil && k.accepts(converted) {
+	if converted, err := s.Convert(strings.TrimSpace(value)); err == nil && k.accepts(converted) {
 		return nil
 	}
 	wants := k.wants()
@@ -78,9 +78,9 @@ var settings = func() map[string]settingAt {
 
 type settingAt struct{ key, synonym int }
 
-// convert makes a value of the topic config of one of the broker setting. -1
+// Convert makes a value of the topic config of one of the broker setting. -1
 // stays, it means no limit in any unit.
-func (s Synonym) convert(value string) (string, error) {
+func (s Synonym) Convert(value string) (string, error) {
 	if s.Unit == 1 || value == "-1" {
 		return value, nil
 	}
