@@ -103,6 +103,11 @@ func EditList(name, value, add, remove string) (string, error) {
 	case k.Type != List:
 		return "", fmt.Errorf("%w %s: its type is %s, and only elements of a list can be added or taken out", ErrInvalidValue, name, k.Type)
 	}
+	return EditItems(value, add, remove), nil
+}
+
+// EditItems is EditList for any value that is a list.
+func EditItems(value, add, remove string) string {
 	list := items(value)
 	for _, item := range items(add) {
 		if !slices.Contains(list, item) {
@@ -111,7 +116,7 @@ func EditList(name, value, add, remove string) (string, error) {
 	}
 	gone := items(remove)
 	list = slices.DeleteFunc(list, func(item string) bool { return slices.Contains(gone, item) })
-	return strings.Join(list, ","), nil
+	return strings.Join(list, ",")
 }
 
 // validateStored is Validate for a value that a topic has already.

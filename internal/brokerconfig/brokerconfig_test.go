@@ -160,3 +160,17 @@ func FuzzValidate(f *testing.F) {
 		l.Describe()
 	})
 }
+
+// Only settings that are lists have elements to be added and taken out.
+func TestEditList(t *testing.T) {
+	f := func(name, value, add, remove, want string, wantErr error) {
+		t.Helper()
+		if got, err := EditList(name, value, add, remove); got != want || !errors.Is(err, wantErr) {
+			t.Errorf("EditList(%s, %q, %q, %q): %q, %v; want %q, %v", name, value, add, remove, got, err, want, wantErr)
+		}
+	}
+	f("log.cleanup.policy", "delete", "compact", "", "delete,compact", nil)
+	f("log.cleanup.policy", "delete,compact", "", "delete", "compact", nil)
+	f("num.io.threads", "8", "9", "", "", ErrInvalidValue)
+	f("no.such", "", "9", "", "", ErrUnknownKey)
+}

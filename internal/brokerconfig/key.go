@@ -87,7 +87,7 @@ func Lookup(name string) (Key, bool) {
 func Validate(name, value string) error {
 	k, ok := Lookup(name)
 	if !ok {
-		return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, nearest.Shorten(name), meant(name))
+		return unknown(name)
 	}
 	if k.Topic != "" {
 		return topicconfig.ValidateSetting(name, value)
@@ -112,12 +112,33 @@ func ValidateUpdate(name, value string) error {
 func CheckUpdate(name string) error {
 	k, ok := Lookup(name)
 	if !ok {
-		return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, nearest.Shorten(name), meant(name))
+		return unknown(name)
 	}
 	if k.Update == ReadOnly {
 		return fmt.Errorf("%w: %s cannot be altered while the node runs; set it where the node is started, and start it again", ErrReadOnly, name)
 	}
 	return nil
+}
+
+// EditList returns value, that of a setting which is a list, with the elements
+// of add behind it that it has not yet, and without those of remove. Commas stand
+// between elements. What comes of it is not validated.
+//
+// Errors: ErrUnknownKey; ErrInvalidValue for a setting that is no list.
+func EditList(name, value, add, remove string) (string, error) {
+	k, ok := Lookup(name)
+	switch {
+	case !ok:
+		return "", unknown(name)
+	case k.Type != topicconfig.List:
+		return "", fmt.Errorf("%w %s: its type is %s, and only elements of a list can be added or taken out", ErrInvalidValue, name, k.Type)
+	}
+	return topicconfig.EditItems(value, add, remove), nil
+}
+
+// unknown returns the error for a name that is no setting.
+func unknown(name string) error {
+	return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownKey, nearest.Shorten(name), meant(name))
 }
 
 // wants says what values the key takes.
