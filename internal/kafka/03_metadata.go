@@ -96,6 +96,13 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 // some were not.
 func (f *frontend) createAll(names []string) (failed map[string]error) {
 	failed = map[string]error{}
+	if err := f.checkReplicationFactor(-1); err != nil {
+		for _, name := range names {
+			failed[name] = err
+		}
+		f.node.Log().Info("topics were not created when they were asked for", "count", len(names), "reason", err)
+		return failed
+	}
 	for _, name := range names {
 		if _, err := f.engine.CreateTopic(engine.TopicSpec{Name: name}); err != nil && !f.exists(name) {
 			failed[name] = err

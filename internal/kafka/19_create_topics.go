@@ -170,12 +170,18 @@ func (s *session) partitionsOf(t *kmsg.CreateTopicsRequestTopic) (int32, error) 
 
 // checkReplicationFactor refuses a replication factor that this node, the only
 // one, does not reach; -1 is the default.
-func (s *session) checkReplicationFactor(factor int16) error {
+func (f *frontend) checkReplicationFactor(factor int16) error {
+	settings := f.node.Settings()
+	found := fmt.Sprintf("found %d", factor)
+	if factor == -1 {
+		factor = settings.DefaultReplicationFactor()
+		found = fmt.Sprintf("default.replication.factor is %d", factor)
+	}
 	switch {
-	case factor == 0 || factor < -1:
-		return fmt.Errorf("%w: found %d, want at least 1, or -1 for the default", errInvalidReplicationFactor, factor)
-	case factor > 1:
-		return fmt.Errorf("%w: found %d, want 1: there is one node", errInvalidReplicationFactor, factor)
+	case factor < 1:
+		return fmt.Errorf("%w: %s, want at least 1, or -1 for the default", errInvalidReplicationFactor, found)
+	case factor > 1 && !settings.AcceptAnyReplicationFactor():
+		return fmt.Errorf("%w: %s, want 1: there is one node (rollway.accept.any.replication.factor=true takes any)", errInvalidReplicationFactor, found)
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ func (s *session) deleteTopicsResponse(m *kmsg.DeleteTopicsRequest) kmsg.Respons
 		}
 		asked = append(asked, ref)
 	}
+	disabled := s.deletionDisabled(m.Version)
 	response := kmsg.NewPtrDeleteTopicsResponse()
 	refs := occurrencesOf(asked, func(r *topicRef) topicRef { return *r })
 	for _, ref := range asked {
@@ -89,6 +90,8 @@ func (s *session) deleteTopicsResponse(m *kmsg.DeleteTopicsRequest) kmsg.Respons
 			continue
 		case times > 1:
 			err = duplicate("topic", ref.String(), times)
+		case disabled != nil:
+			err = disabled
 		default:
 			ref, err = s.deleteTopic(ref)
 		}
@@ -101,6 +104,17 @@ func (s *session) deleteTopicsResponse(m *kmsg.DeleteTopicsRequest) kmsg.Respons
 		response.Topics = append(response.Topics, a)
 	}
 	return response
+}
+
+// deletionDisabled refuses to delete topics where that is not wanted.
+func (f *frontend) deletionDisabled(version int16) error {
+	switch {
+	case f.node.Settings().DeleteTopicEnabled():
+		return nil
+	case version < 3:
+		return fmt.Errorf("%w: delete.topic.enable is false", errInvalidRequest)
+	}
+	return fmt.Errorf("%w: delete.topic.enable is false", errTopicDeletionDisabled)
 }
 
 // deleteTopic removes a topic, and returns both its name and its id if there

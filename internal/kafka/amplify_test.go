@@ -71,12 +71,54 @@ var amplifiers = []amplified{
 	}},
 	{"DeleteRecords, one partition many times", 2, func(n int) kmsg.Request {
 		m := kmsg.NewPtrDeleteRecordsRequest()
-		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "u", Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
+		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "v", Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
 		return m
 	}},
 	{"FindCoordinator, of transactions", 4, func(n int) kmsg.Request {
 		m := kmsg.NewPtrFindCoordinatorRequest()
 		m.CoordinatorType, m.CoordinatorKeys = transactionCoordinator, make([]string, n)
+		return m
+	}},
+	{"DescribeConfigs, one topic many times", 4, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeConfigsRequest()
+		m.IncludeSynonyms, m.IncludeDocumentation = true, true
+		for range n {
+			m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t"})
+		}
+		return m
+	}},
+	{"DescribeConfigs, two topics in turn", 1, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeConfigsRequest()
+		for i := range n {
+			m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: []string{"t", "u"}[i%2]})
+		}
+		return m
+	}},
+	{"DescribeConfigs, many keys", 4, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeConfigsRequest()
+		d := kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t"}
+		for range n {
+			d.ConfigNames = append(d.ConfigNames, "segment.ms")
+		}
+		m.Resources = append(m.Resources, d)
+		return m
+	}},
+	{"AlterConfigs, unknown topics", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrAlterConfigsRequest()
+		for i := range n {
+			m.Resources = append(m.Resources, kmsg.AlterConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: fmt.Sprintf("%x", i)})
+		}
+		return m
+	}},
+	{"IncrementalAlterConfigs, unknown keys", 1, func(n int) kmsg.Request {
+		m := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		value := ""
+		for i := range n {
+			m.Resources = append(m.Resources, kmsg.IncrementalAlterConfigsRequestResource{
+				ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: fmt.Sprintf("%x", i),
+				Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "x", Value: &value}},
+			})
+		}
 		return m
 	}},
 	{"DescribeTopicPartitions, unknown", 0, func(n int) kmsg.Request {
@@ -94,6 +136,7 @@ var amplifiers = []amplified{
 func TestAmplification(t *testing.T) {
 	f := openFrontend(t, node.Options{})
 	createTopic(t, f, "t", 1)
+	createTopic(t, f, "u", 1)
 	for _, a := range amplifiers {
 		most, mostAllocated, mostFrame := 0, uint64(0), 0
 		for n := 1500; n <= 1<<20; n *= 2 {

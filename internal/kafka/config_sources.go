@@ -14,3 +14,14 @@ var configSources = map[topicconfig.Source]kmsg.ConfigSource{
 	topicconfig.FromNode:     kmsg.ConfigSourceDynamicBrokerConfig,
 	topicconfig.FromTopic:    kmsg.ConfigSourceDynamicTopicConfig,
 }
+
+// configTypes are Kafka's numbers for the types of configs.
+var configTypes = map[topicconfig.Type]kmsg.ConfigType{
+	topicconfig.Boolean: kmsg.ConfigTypeBoolean,
+	topicconfig.String:  kmsg.ConfigTypeString,
+	topicconfig.Int:     kmsg.ConfigTypeInt,
+	topicconfig.Short:   kmsg.ConfigTypeShort,
+	topicconfig.Long:    kmsg.ConfigTypeLong,
+	topicconfig.Double:  kmsg.ConfigTypeDouble,
+	topicconfig.List:    kmsg.ConfigTypeList,
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/brokerconfig"
 )
 
 // code is an error code of the protocol (kafka.apache.org/protocol#protocol_error_codes).
@@ -122,7 +123,9 @@ var refusals = []struct {
 	{engine.ErrInvalidMetadata, codeInvalidRequest},
 	{topicconfig.ErrUnknownKey, codeInvalidConfig},
 	{topicconfig.ErrInvalidValue, codeInvalidConfig},
-	{topicconfig.ErrInvalidSetting, codeInvalidConfig},
+	{brokerconfig.ErrUnknownKey, codeInvalidConfig},
+	{brokerconfig.ErrInvalidValue, codeInvalidRequest}, // Kafka's code, which it regrets (KAFKA-13609)
+	{brokerconfig.ErrReadOnly, codeInvalidRequest},
 	{errInvalidReplicationFactor, codeInvalidReplicationFactor},
 	{errInvalidReplicaAssignment, codeInvalidReplicaAssignment},
 	{errInvalidRequest, codeInvalidRequest},

@@ -194,6 +194,9 @@ func TestMemory(t *testing.T) {
 	f := hostileFrontend(t)
 	for _, a := range apis {
 		for version := a.least(); version <= a.max; version++ {
+			if version > a.least() && version != a.flexible && version < a.max {
+				continue // between these little changes, and a frame takes long to build
+			}
 			for _, name := range []string{"", "t", "some-topic-name-of-usual-length"} {
 				for i, frame := range largest(a, version, name) {
 					s := newSession(f, peer)
