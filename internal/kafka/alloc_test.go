@@ -109,3 +109,83 @@ func TestProduceAllocs(t *testing.T) {
 	check("ids", 13, pageCache)
 	check("long-"+strings.Repeat("x", 200), 3, pageCache)
 }
+
+// A Fetch, sequential or not, allocates nothing once its memory is there.
+func TestFetchAllocs(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	p := createTopicWith(t, f, "t", pageCache)
+	createTopic(t, f, "idle", 3)
+	for range 64 {
+		appendAll(t, p, batchOf(t, strings.Repeat("x", 64<<10)))
+	}
+	for _, version := range []int16{4, 11, 12, 17} {
+		var requests []byte
+		for offset := range int64(63) {
+			m := fetchOf(f, wantedOf{topic: "t", offset: offset, maxBytes: 64 << 10}, wantedOf{topic: "idle"}, wantedOf{topic: "idle", index: 2})
+			requests = append(requests, frameOf(m, version, int32(offset+1))...)
+		}
+		s := newSteady(t, f, requests)
+		var bytes int64
+		allocs := allocsOf(t, func() { bytes, _ = s.round() })
+		if bytes < 63*64<<10 {
+			t.Errorf("version %d: a round of 63 fetches gives %d bytes", version, bytes)
+		}
+		if allocs != 0 {
+			t.Errorf("version %d: %v allocations in 63 fetches, want none", version, allocs)
+		}
+	}
+}
+
+// A Fetch of a session allocates nothing either: one that changes an offset, and
+// one that finds nothing new.
+func TestFetchSessionAllocs(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	p := createTopicWith(t, f, "t", pageCache)
+	createTopic(t, f, "idle", 3)
+	appendAll(t, p, batchOf(t, strings.Repeat("x", 64<<10)))
+	for _, version := range []int16{12, 17} {
+		c := dial(t, f)
+		response, _ := c.fetched(inSession(fetchOf(f, wantedOf{topic: "t"}, wantedOf{topic: "idle"}, wantedOf{topic: "idle", index: 1}), 0, 0), version)
+		set := f.fetchSessions.get(response.SessionID)
+		for offset, want := range []int64{64 << 10, 0} {
+			m := inSession(fetchOf(f, wantedOf{topic: "t", offset: int64(offset)}), response.SessionID, 7)
+			s := newSteady(t, f, frameOf(m, version, 1))
+			var bytes int64
+			allocs := allocsOf(t, func() {
+				set.epoch = 7
+				bytes, _ = s.round()
+			})
+			if bytes < want || want == 0 && bytes > 0 {
+				t.Errorf("version %d, offset %d: %d bytes", version, offset, bytes)
+			}
+			if allocs != 0 {
+				t.Errorf("version %d, offset %d: %v allocations, want none", version, offset, allocs)
+			}
+		}
+	}
+}
+
+// A Fetch that waits allocates nothing either, once its memory is there.
+func TestLongPollAllocs(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	createTopic(t, f, "t", 2)
+	m := fetchOf(f, wantedOf{topic: "t"}, wantedOf{topic: "t", index: 1})
+	m.MaxWaitMillis = 3_600_000
+	request := frameOf(m, 12, 1)
+	p := make([]byte, len(request))
+	s, out := newSession(f, peer), newOutProbe()
+	wake := func() {}
+	allocs := allocsOf(t, func() {
+		copy(p, request)
+		out.receive(t, s, p)
+		d := out.deferred(t)
+		if d.Poll(&out.Out, wake) {
+			t.Fatal("answered, want a wait")
+		}
+		d.Cancel()
+		out.reset()
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a wait, want none", allocs)
+	}
+}

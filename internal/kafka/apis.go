@@ -77,6 +77,7 @@ func init() {
 	// In a function, since ApiVersions answers with the table that it is in.
 	apis = []*api{
 		produceAPI,
+		fetchAPI,
 		listOffsetsAPI,
 		metadataAPI,
 		findCoordinatorAPI,

@@ -34,6 +34,12 @@ func (a *appender) string(v []byte) {
 	a.p = append(a.p, v...)
 }
 
+// name appends a string that has at most 32 KiB.
+func (a *appender) name(v string) {
+	a.length(len(v), false)
+	a.p = append(a.p, v...)
+}
+
 // text appends a nullable string, cut where the length of one ends; "" is null.
 func (a *appender) text(v string) {
 	const most = 1<<15 - 1
@@ -41,9 +47,7 @@ func (a *appender) text(v string) {
 		a.length(-1, false)
 		return
 	}
-	v = v[:min(len(v), most)]
-	a.length(len(v), false)
-	a.p = append(a.p, v...)
+	a.name(v[:min(len(v), most)])
 }
 
 // array appends the count of an array; -1 is null.

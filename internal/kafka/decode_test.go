@@ -15,6 +15,7 @@ import (
 // implementation.
 var decoders = map[int16]func(r *reader, version int16) (kmsg.Request, error){
 	0:  readProduceForTest,
+	1:  readFetchForTest,
 	2:  func(r *reader, v int16) (kmsg.Request, error) { return readListOffsets(r, v) },
 	3:  func(r *reader, v int16) (kmsg.Request, error) { return readMetadata(r, v) },
 	10: func(r *reader, v int16) (kmsg.Request, error) { return readFindCoordinator(r, v) },
@@ -51,7 +52,7 @@ func TestDecode(t *testing.T) {
 			for round := range 200 {
 				m := kmsg.RequestForKey(a.key)
 				fill(rng, reflect.ValueOf(m).Elem(), 0)
-				setTagged(m)
+				settle(m)
 				m.SetVersion(version)
 				body := m.AppendTo(nil)
 				h := header{api: a, version: version}
@@ -165,15 +166,18 @@ func TestDecodeHuge(t *testing.T) {
 	})
 }
 
-// setTagged gives fields of m that are encoded as tagged ones, and skipped here,
-// their defaults.
-func setTagged(m kmsg.Request) {
+// settle gives fields of m that are read and not looked at, as tagged ones are,
+// their defaults, and those that have bounds values within these.
+func settle(m kmsg.Request) {
 	if m, ok := m.(*kmsg.FetchRequest); ok {
 		m.ClusterID, m.ReplicaID, m.ReplicaState = nil, -1, kmsg.NewFetchRequestReplicaState()
+		m.IsolationLevel, m.Rack = 0, ""
+		m.MaxWaitMillis = max(0, m.MaxWaitMillis)
+		m.MaxBytes = max(0, m.MaxBytes)
 		for i := range m.Topics {
 			for j := range m.Topics[i].Partitions {
 				p := &m.Topics[i].Partitions[j]
-				p.ReplicaDirectoryID, p.HighWatermark = [16]byte{}, math.MaxInt64
+				p.ReplicaDirectoryID, p.HighWatermark, p.LogStartOffset = [16]byte{}, math.MaxInt64, -1
 			}
 		}
 	}
@@ -196,6 +200,33 @@ func readProduceForTest(r *reader, version int16) (kmsg.Request, error) {
 			topic.Partitions = append(topic.Partitions, kmsg.ProduceRequestTopicPartition{Partition: q.index, Records: q.request.Batches})
 		}
 		m.Topics = append(m.Topics, topic)
+	}
+	return m, nil
+}
+
+// readFetchForTest is fetch.read. What it reads and does not keep stands in m as
+// another implementation has it by default.
+func readFetchForTest(r *reader, version int16) (kmsg.Request, error) {
+	var f fetch
+	if err := f.read(r, version); err != nil {
+		return nil, err
+	}
+	m := kmsg.NewPtrFetchRequest()
+	m.MaxWaitMillis = int32(f.maxWait.Milliseconds())
+	m.MinBytes, m.MaxBytes = int32(f.minBytes), int32(f.maxBytes)
+	m.SessionID, m.SessionEpoch = f.sessionID, f.epoch
+	for _, t := range f.topics {
+		topic := kmsg.FetchRequestTopic{Topic: string(t.name), TopicID: t.id}
+		for _, p := range t.partitions {
+			q := kmsg.NewFetchRequestTopicPartition()
+			q.Partition, q.CurrentLeaderEpoch, q.FetchOffset = p.index, p.leaderEpoch, int64(p.offset)
+			q.LastFetchedEpoch, q.PartitionMaxBytes = p.lastFetchedEpoch, p.maxBytes
+			topic.Partitions = append(topic.Partitions, q)
+		}
+		m.Topics = append(m.Topics, topic)
+	}
+	for _, t := range f.forgotten {
+		m.ForgottenTopics = append(m.ForgottenTopics, kmsg.FetchRequestForgottenTopic{Topic: string(t.name), TopicID: t.id, Partitions: t.partitions})
 	}
 	return m, nil
 }

@@ -6,13 +6,16 @@
 // One file per API key, 00_produce.go and so on, with what differs between its
 // versions on top: how a request is decoded and how it is answered. apis.go is
 // the table of them. reader.go decodes, within bounds; answers are encoded by
-// kmsg, but those of Produce and Fetch, which are on the hot path.
+// kmsg, but those of Produce and Fetch, which are on the hot path: they have
+// decoders into memory that is used again, and appender.go.
 //
 // # Invariants
 //
 //   - A connection is strictly first in, first out: requests are carried out
 //     and answered in the order in which they came. Produce requests in a row
 //     overlap; any other waits until those before it are answered.
+//   - A Fetch that waits lets nothing else of its connection be handled. Whoever
+//     reads a fetch session holds fetchSession.mu, above all locks of the engine.
 //   - Batches are appended before Receive returns, out of the receive buffer.
 //     Nothing keeps a reference to it.
 //   - What a request makes us allocate is bounded by its size, whatever it

@@ -33,6 +33,8 @@ type frontend struct {
 	// where they have found it.
 	advertised Address
 
+	fetchSessions *fetchSessions // of the node
+
 	closing node.Closing
 	tasks   sync.WaitGroup // goroutines of tasks
 }
@@ -50,9 +52,13 @@ func Serve(ln *net.TCPListener, n *node.Node, o Options) (*Server, error) {
 	return &Server{frontend: f, loop: loop}, nil
 }
 
+// fetchSessionsKey is the key of a node's fetch sessions.
+type fetchSessionsKey struct{}
+
 // newFrontend returns what sessions of a listener at local share.
 func newFrontend(n *node.Node, local net.Addr, o Options) *frontend {
 	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised}
+	f.fetchSessions = n.Shared(fetchSessionsKey{}, func() any { return newFetchSessions() }).(*fetchSessions)
 	f.maxBatch = min(f.maxFrame, wire.MaxFrameCap) - wire.FrameOverhead
 	if tcp, ok := local.(*net.TCPAddr); ok {
 		if f.advertised.Port == 0 {

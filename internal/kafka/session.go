@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 )
 
 const (
@@ -34,6 +35,8 @@ type session struct {
 	inFlight int64 // bytes of the requests that are not answered yet
 
 	group *produceGroup // Produces not yet appended; nil between two calls of Receive
+
+	cursors node.CursorCache // of Fetches without a fetch session
 
 	current request     // the one that is being handled
 	logged  atomic.Bool // an error of this connection that its answers cannot tell was logged
@@ -63,6 +66,7 @@ func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
 	if e := s.flush(out); err == nil {
 		err = e
 	}
+	s.current.body = reader{} // the driver's again
 	return n, need, err
 }
 

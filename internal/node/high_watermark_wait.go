@@ -24,6 +24,9 @@ func (w *HighWatermarkWait) Reset(p *engine.Partition) {
 	}
 }
 
+// Armed tells whether a wake is still to come.
+func (w *HighWatermarkWait) Armed() bool { return w.armed.Load() }
+
 // notify is called by the engine, once for each time that w was armed.
 func (w *HighWatermarkWait) notify() {
 	// Once armed is false the memory may have another user, whom a wake too

@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rollway/rollway/engine"
@@ -21,6 +22,7 @@ type Node struct {
 	settings atomic.Pointer[Settings]
 	version  string
 	log      *slog.Logger
+	shared   sync.Map // by key: what Shared has made
 }
 
 // Open opens the data directory. Its partitions may still be recovering when
@@ -80,6 +82,17 @@ func (n *Node) Version() string { return n.version }
 
 // Log receives what an operator should know.
 func (n *Node) Log() *slog.Logger { return n.log }
+
+// Shared returns what the frontends of one protocol share, whichever listener
+// they have: what make has returned when it was first asked for under this key. A
+// key has a type of its own, as in a context.
+func (n *Node) Shared(key any, make func() any) any {
+	if v, ok := n.shared.Load(key); ok {
+		return v
+	}
+	v, _ := n.shared.LoadOrStore(key, make())
+	return v
+}
 
 // Close closes the engine: it makes durable what was appended and leaves the
 // marker of a clean shutdown. Stop the frontends first. It blocks for the

@@ -90,3 +90,20 @@ func TestConnectionsBesideOpenFiles(t *testing.T) {
 	f(20_000, 10_000, 9920)
 	f(math.MaxUint64, 32<<10, 1<<30-32<<10-80)
 }
+
+// What is shared is made once for each key.
+func TestShared(t *testing.T) {
+	type one struct{}
+	type other struct{}
+	n := new(Node)
+	made := 0
+	get := func(key any) any {
+		return n.Shared(key, func() any {
+			made++
+			return &made
+		})
+	}
+	if get(one{}) != get(one{}) || get(other{}) == nil || made != 2 {
+		t.Errorf("made %d times for two keys, want twice", made)
+	}
+}
