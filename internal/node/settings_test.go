@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,6 +217,39 @@ func TestAlterSettingsRefusals(t *testing.T) {
 	if err := n.AlterSettings(false, nil, []string{"from.later", "num.partitions", "rollway.accept.any.replication.factor"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// Who reads the settings while they are altered sees one of the values, and the last one once the change has returned.
+func TestSettingsWhileAltered(t *testing.T) {
+	n := openNode(t, Options{DataDir: t.TempDir()})
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					n.Settings().AcceptAnyReplicationFactor()
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		want := i%2 == 0
+		if err := n.AlterSettings(i%3 == 0, map[string]string{"rollway.accept.any.replication.factor": fmt.Sprint(want)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.AlterSettings(i%3 != 0, nil, []string{"rollway.accept.any.replication.factor"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.Settings().AcceptAnyReplicationFactor(); got != want {
+			t.Fatalf("change %d: %v, want %v", i, got, want)
+		}
+	}
+	close(done)
+	readers.Wait()
 }
 
 // Reading the settings takes no lock and allocates nothing, so that a frontend may do so for each request.
