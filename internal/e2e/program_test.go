@@ -64,6 +64,7 @@ type server struct {
 	cmd    *exec.Cmd
 	pid    int    // of the server, also when cmd is a tracer
 	addr   string // of the native listener
+	kafka  string // of the Kafka listener, "" when it is off
 	stderr *syncBuffer
 	ended  chan struct{}
 	killed bool // by kill
@@ -118,13 +119,12 @@ func launch(t testing.TB, tracer []string, data string, args ...string) (s *serv
 			<-s.ended
 			return s, false
 		}
-		_, addr, ok := strings.Cut(strings.TrimSpace(line), "ready wire=")
-		if !ok {
+		addrs := readyAddrs(line)
+		if s.addr, s.kafka = addrs["wire"], addrs["kafka"]; s.addr == "" {
 			s.cmd.Process.Kill()
 			<-s.ended
 			t.Fatalf("the server said %q, want a ready line; stderr:\n%s", line, s.stderr)
 		}
-		s.addr, _, _ = strings.Cut(addr, " ")
 	case <-time.After(startLimit):
 		s.cmd.Process.Kill()
 		t.Fatalf("the server was not ready after %v; stderr:\n%s", startLimit, s.stderr)
@@ -138,6 +138,16 @@ func launch(t testing.TB, tracer []string, data string, args ...string) (s *serv
 	}
 	t.Cleanup(s.kill)
 	return s, true
+}
+
+// readyAddrs returns the addresses of a ready line by what is served there.
+func readyAddrs(line string) map[string]string {
+	addrs := map[string]string{}
+	for _, field := range strings.Fields(strings.TrimPrefix(line, "ready ")) {
+		what, addr, _ := strings.Cut(field, "=")
+		addrs[what] = addr
+	}
+	return addrs
 }
 
 // childOf returns the only child of a process; 0 if it has none any more.
