@@ -397,11 +397,19 @@ func (l *lab) dial() *peer {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { tcp.Close() })
-	tcp.SetReadDeadline(time.Now().Add(20 * time.Second)) // so that a failing test ends
 	if err := zerocopy.SetCongestion(tcp, "cubic"); err != nil {
 		l.t.Fatal(err)
 	}
-	return &peer{t: l.t, tcp: tcp, r: bufio.NewReader(tcp)}
+	return &peer{t: l.t, tcp: tcp, r: bufio.NewReader(impatient{tcp})}
+}
+
+// impatient bounds each read, so that a test ends to whose peer nothing comes any
+// more. All reads together may take as long as the machine needs.
+type impatient struct{ tcp *net.TCPConn }
+
+func (i impatient) Read(p []byte) (int, error) {
+	i.tcp.SetReadDeadline(time.Now().Add(20 * time.Second))
+	return i.tcp.Read(p)
 }
 
 // send writes the frames, each a line.
