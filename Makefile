@@ -21,7 +21,7 @@ KAFKA_LIB ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway/kafka-4.3.1
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults mutants partitions compat-java bench golden
+.PHONY: help run build needs test check race fuzz crash faults mutants partitions connections compat-java bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ mutants: ## plant known bugs in the engine, one after another, and fail unless t
 partitions: ## start, stop and rest with 10,000 partitions, and start over 1 GiB that was not synced
 	ROLLWAY_PARTITIONS=10000 ROLLWAY_IDLE_MS=30000 ROLLWAY_TAIL_MIB=1024 \
 		go test ./internal/e2e -run '^Test(ManyPartitions|UncleanStart)$$' -v -count=1 -timeout 30m
+
+connections: ## 1,000 Kafka clients that wait, 5,000 that are served, 1,000 frames that are left half sent
+	ROLLWAY_CONNECTIONS=5000 ROLLWAY_IDLE_MS=30000 go test ./internal/e2e -run '^TestKafkaConnections$$' -v -count=1 -timeout 10m
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

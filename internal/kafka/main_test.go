@@ -74,7 +74,12 @@ type client struct {
 // ends with the test.
 func dial(t testing.TB, f *frontend) *client {
 	t.Helper()
-	s := serve(t, f)
+	return dialTo(t, serve(t, f))
+}
+
+// dialTo connects to s until the test ends.
+func dialTo(t testing.TB, s *netloop.Server) *client {
+	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {
 		t.Fatal(err)
