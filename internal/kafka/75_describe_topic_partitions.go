@@ -119,10 +119,11 @@ func (f *frontend) describePartitions(t *engine.Topic, partitions []*engine.Part
 	d := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	name := t.Name()
 	d.Topic, d.TopicID, d.IsInternal, d.AuthorizedOperations = &name, t.ID(), isInternal(name), topicOperations
-	nodes := []int32{f.engine.NodeID()} // shared by all partitions: only read
+	// Shared by all partitions: only read. Kafka's tools do not take null for none.
+	nodes, none := []int32{f.engine.NodeID()}, []int32{}
 	for _, p := range partitions {
 		e := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-		e.Partition, e.Replicas, e.ISR = p.Index(), nodes, nodes
+		e.Partition, e.Replicas, e.ISR, e.EligibleLeaderReplicas, e.LastKnownELR = p.Index(), nodes, nodes, none, none
 		e.LeaderID, e.LeaderEpoch, e.ErrorCode = leaderOf(p, f.engine.NodeID())
 		d.Partitions = append(d.Partitions, e)
 	}

@@ -44,6 +44,9 @@ func TestDescribeTopicPartitions(t *testing.T) {
 					if p.ErrorCode != 0 || p.LeaderID != 0 || p.LeaderEpoch < 0 || !slices.Equal(p.Replicas, []int32{0}) || !slices.Equal(p.ISR, []int32{0}) || len(p.OfflineReplicas) != 0 {
 						t.Errorf("partition %+v", p)
 					}
+					if p.EligibleLeaderReplicas == nil || p.LastKnownELR == nil {
+						t.Errorf("partition %d: null for no replicas, which ends Kafka's tools", p.Partition)
+					}
 					listed = append(listed, fmt.Sprint(*topic.Topic, "-", p.Partition))
 					page++
 				}
