@@ -188,7 +188,7 @@ func TestBrokerSwitches(t *testing.T) {
 		if version < 3 {
 			want = codeInvalidRequest
 		}
-		if code(a.ErrorCode) != want || version >= 5 && text(a.ErrorMessage) != "delete.topic.enable is false" {
+		if code(a.ErrorCode) != want || version >= 5 && text(a.ErrorMessage) != "deletion of topics is disabled: delete.topic.enable is false" {
 			t.Errorf("version %d: error %d %q, want %d", version, a.ErrorCode, text(a.ErrorMessage), want)
 		}
 	}

@@ -148,11 +148,21 @@ func refusal(err error) (code, string) {
 	}
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
-			// The code says what the sentinel does.
-			return r.code, strings.TrimPrefix(err.Error(), r.err.Error()+": ")
+			return r.code, withoutPackage(err.Error())
 		}
 	}
 	return codeUnknownServerError, err.Error()
+}
+
+// withoutPackage returns a text without the name of the package that begins it.
+// The rest stays: clients show it alone, without what the code means.
+func withoutPackage(text string) string {
+	for _, name := range []string{"engine: ", "kafka: "} {
+		if rest, ok := strings.CutPrefix(text, name); ok {
+			return rest
+		}
+	}
+	return text
 }
 
 // refuse is refusal, and logs an error that no client can have caused, once for
