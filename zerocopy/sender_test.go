@@ -193,46 +193,65 @@ func TestSendWaits(t *testing.T) {
 }
 
 // An answer arrives whole when it is sent, on every path: nothing keeps its last
-// segment back. A segment that waits for more (MSG_MORE, Nagle) waits 40 to 200
-// ms, so that 50 answers with a stall each take 2 s at the least; they get 1.5.
+// segment back. A segment that waits for more (MSG_MORE, Nagle) waits 40 to 200 ms,
+// for most answers and each time. A busy machine may be as slow now and then, so it
+// gets three attempts.
 func TestSendDoesNotStall(t *testing.T) {
 	const rounds = 50
 	file := fileOf(t, content(1<<20))
 	everyPath(t, func(t *testing.T, options Options) {
-		for _, length := range []int64{0, 1, 4000, 20_000, 70_001, 1 << 20} {
-			server, client := connect(t)
-			s, _ := sender(t, server, options)
-			answers := make(chan error, 1)
-			go func() {
-				request := make([]byte, 1)
-				for range rounds {
-					if _, err := io.ReadFull(server, request); err != nil {
-						answers <- err
-						return
-					}
-					r := NewRange(file, 7, min(length, 1<<20-7), nil)
-					if _, err := s.Send([]byte("head"), &r); err != nil {
-						answers <- err
-						return
-					}
-				}
-				answers <- nil
-			}()
-			answer := make([]byte, 4+min(length, 1<<20-7))
-			client.SetDeadline(time.Now().Add(rounds * 30 * time.Millisecond))
-			for range rounds {
-				if _, err := client.Write([]byte("?")); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := io.ReadFull(client, answer); err != nil {
-					t.Fatalf("%d answers of %d bytes: %v", rounds, length, err)
-				}
+		for _, length := range []int64{0, 1, 4000, 20_000, 70_001, 1<<20 - 7} {
+			stalled := rounds
+			for attempt := 0; attempt < 3 && stalled > rounds/2; attempt++ {
+				stalled = stalls(t, options, file, length, rounds)
 			}
-			if err := <-answers; err != nil {
-				t.Fatal(err)
+			if stalled > rounds/2 {
+				t.Errorf("%d of %d answers of %d bytes took 40 ms and more", stalled, rounds, length)
 			}
 		}
 	})
+}
+
+// stalls asks so many times for a range of a file and returns how many answers took as
+// long as a segment that is kept back.
+func stalls(t *testing.T, options Options, file *os.File, length int64, rounds int) (stalled int) {
+	t.Helper()
+	server, client := connect(t)
+	s, _ := sender(t, server, options)
+	answers := make(chan error, 1)
+	go func() {
+		request := make([]byte, 1)
+		for range rounds {
+			if _, err := io.ReadFull(server, request); err != nil {
+				answers <- err
+				return
+			}
+			r := NewRange(file, 7, length, nil)
+			if _, err := s.Send([]byte("head"), &r); err != nil {
+				answers <- err
+				return
+			}
+		}
+		answers <- nil
+	}()
+	answer := make([]byte, 4+length)
+	for range rounds {
+		asked := time.Now()
+		client.SetDeadline(asked.Add(time.Minute)) // so that a failing test ends
+		if _, err := client.Write([]byte("?")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, answer); err != nil {
+			t.Fatalf("%d answers of %d bytes: %v", rounds, length, err)
+		}
+		if time.Since(asked) >= 40*time.Millisecond {
+			stalled++
+		}
+	}
+	if err := <-answers; err != nil {
+		t.Fatal(err)
+	}
+	return stalled
 }
 
 // A peer that resets the connection is ErrPeerGone, not a fault of the file.
