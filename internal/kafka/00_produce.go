@@ -202,6 +202,7 @@ func (p *produce) settle(out *netloop.Out) error {
 	}
 	switch {
 	case p.acks == 0:
+		p.session.count(&p.header, codeNone)
 		p.release()
 	case p.pending() == nil:
 		p.answer(out)
@@ -290,6 +291,7 @@ func (p *produce) answer(out *netloop.Out) {
 	buf, start := p.header.begin(out.Buf)
 	a := appender{p: buf, flexible: p.header.flexible()}
 	a.array(len(p.topics))
+	first := codeNone
 	for i := range p.topics {
 		t := &p.topics[i]
 		if version >= 13 {
@@ -302,12 +304,16 @@ func (p *produce) answer(out *netloop.Out) {
 			q := &t.partitions[j]
 			p.conclude(q)
 			q.appendTo(&a, version)
+			if first == codeNone {
+				first = q.code
+			}
 		}
 		a.noTags()
 	}
 	a.int32(0) // throttle time
 	a.noTags()
 	out.Buf = finish(a.p, start, 0)
+	p.session.count(&p.header, first)
 }
 
 // conclude notes that what is not acknowledged now will not be.

@@ -362,9 +362,24 @@ func (f *fetch) answer(out *netloop.Out) {
 	}
 	a.noTags()
 	out.Buf = finish(a.p, start, beside)
+	f.session.count(&f.header, f.firstError())
 	if id != 0 {
 		f.reads.told(f.incremental())
 	}
+}
+
+// firstError returns the first code of the answer that is not success. Under
+// reads.mu.
+func (f *fetch) firstError() code {
+	if f.code != codeNone {
+		return f.code
+	}
+	for _, p := range f.reads.chosen {
+		if p.code != codeNone {
+			return p.code
+		}
+	}
+	return codeNone
 }
 
 // appendTopics appends what was chosen, and returns how many bytes of it are in

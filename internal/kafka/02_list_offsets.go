@@ -61,7 +61,7 @@ func (s *session) listOffsets(r *request, out *netloop.Out) error {
 			}
 		}
 	}
-	out.Buf = r.answer(out.Buf, s.listOffsetsResponse(m))
+	s.answer(&r.header, s.listOffsetsResponse(m), out)
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (s *session) metadata(r *request, out *netloop.Out) error {
 		})
 		return nil
 	}
-	out.Buf = r.answer(out.Buf, s.metadataResponse(m, s.addressFor(local), nil))
+	s.answer(&r.header, s.metadataResponse(m, s.addressFor(local), nil), out)
 	return nil
 }
 

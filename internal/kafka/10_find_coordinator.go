@@ -34,7 +34,7 @@ func (s *session) findCoordinator(r *request, out *netloop.Out) error {
 	if err != nil {
 		return err
 	}
-	out.Buf = r.answer(out.Buf, s.findCoordinatorResponse(m))
+	s.answer(&r.header, s.findCoordinatorResponse(m), out)
 	return nil
 }
 

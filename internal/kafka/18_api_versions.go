@@ -33,7 +33,7 @@ func (s *session) apiVersions(r *request, out *netloop.Out) error {
 			response.ApiKeys = append(response.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: a.key, MinVersion: a.min, MaxVersion: a.max})
 		}
 	}
-	out.Buf = r.answer(out.Buf, response)
+	s.answer(&r.header, response, out)
 	return nil
 }
 
@@ -66,5 +66,5 @@ func (s *session) refuseApiVersions(r *request, out *netloop.Out) {
 	response.ErrorCode = int16(codeUnsupportedVersion)
 	response.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: r.api.key, MinVersion: r.api.min, MaxVersion: r.api.max}}
 	r.version = 0
-	out.Buf = r.answer(out.Buf, response)
+	s.answer(&r.header, response, out)
 }

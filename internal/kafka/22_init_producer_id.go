@@ -29,7 +29,7 @@ func (s *session) initProducerID(r *request, out *netloop.Out) error {
 	if m.TransactionalID != nil || (m.ProducerID < 0) != (m.ProducerEpoch < 0) {
 		response := kmsg.NewPtrInitProducerIDResponse()
 		response.ErrorCode = int16(codeInvalidRequest)
-		out.Buf = r.answer(out.Buf, response)
+		s.answer(&r.header, response, out)
 		if m.TransactionalID != nil && !s.logged.Swap(true) {
 			// The answer has no room for a text.
 			s.node.Log().Warn("a producer asked for transactions, which are not supported: it was refused",

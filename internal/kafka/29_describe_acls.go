@@ -24,7 +24,7 @@ func (s *session) describeACLs(r *request, out *netloop.Out) error {
 	response := kmsg.NewPtrDescribeACLsResponse()
 	text := "no authorizer is configured: everybody may do everything"
 	response.ErrorCode, response.ErrorMessage = int16(codeSecurityDisabled), &text
-	out.Buf = r.answer(out.Buf, response)
+	s.answer(&r.header, response, out)
 	return nil
 }
 

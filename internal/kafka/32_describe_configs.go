@@ -36,8 +36,9 @@ func (s *session) describeConfigs(r *request, out *netloop.Out) error {
 		return err
 	}
 	dst, start := r.begin(out.Buf)
-	dst = s.describeResources(dst, m, r.body.memory)
+	dst, first := s.describeResources(dst, m, r.body.memory)
 	out.Buf = finish(dst, start, 0)
+	s.count(&r.header, first)
 	return nil
 }
 
@@ -64,16 +65,16 @@ func readDescribeConfigs(r *reader, version int16) (*kmsg.DescribeConfigsRequest
 }
 
 // describeResources appends the body of the answer, of about memory bytes at
-// most.
-func (s *session) describeResources(dst []byte, m *kmsg.DescribeConfigsRequest, memory int64) []byte {
+// most. first is the first error in it.
+func (s *session) describeResources(dst []byte, m *kmsg.DescribeConfigsRequest, memory int64) (_ []byte, first code) {
 	start := len(dst)
 	w := configsWriter{session: s, request: m, room: memory, documentation: m.IncludeDocumentation}
 	w.response.Version = m.Version
 	if dst = w.append(dst); w.full && w.documentation {
-		w.room, w.full, w.documentation = memory, false, false
+		w.room, w.full, w.documentation, w.first = memory, false, false, codeNone
 		dst = w.append(dst[:start])
 	}
-	return dst
+	return dst, w.first
 }
 
 // configsWriter encodes the answer resource by resource: all of them at once
@@ -83,8 +84,9 @@ type configsWriter struct {
 	request       *kmsg.DescribeConfigsRequest
 	documentation bool
 
-	room int64 // bytes that the answer may still have
-	full bool  // what is there no longer fits into it
+	room  int64 // bytes that the answer may still have
+	full  bool  // what is there no longer fits into it
+	first code  // the first refusal
 
 	response kmsg.DescribeConfigsResponse // of the resource at hand; what it has is used again
 	encoded  []byte
@@ -148,6 +150,9 @@ var errTooManyConfigs = fmt.Errorf("%w: the answer would be too large; describe 
 func (w *configsWriter) refusal(asked *kmsg.DescribeConfigsRequestResource, err error) []byte {
 	d := w.begin(asked)
 	d.ErrorCode, d.ErrorMessage = w.session.outcome("DescribeConfigs", err)
+	if w.first == codeNone {
+		w.first = code(d.ErrorCode)
+	}
 	return w.encode()
 }
 

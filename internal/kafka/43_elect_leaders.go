@@ -31,7 +31,7 @@ func (s *session) electLeaders(r *request, out *netloop.Out) error {
 	if err != nil {
 		return err
 	}
-	out.Buf = r.answer(out.Buf, s.electLeadersResponse(m))
+	s.answer(&r.header, s.electLeadersResponse(m), out)
 	return nil
 }
 

@@ -18,7 +18,7 @@ func (s *session) listPartitionReassignments(r *request, out *netloop.Out) error
 	if _, err := readListPartitionReassignments(&r.body, r.version); err != nil {
 		return err
 	}
-	out.Buf = r.answer(out.Buf, kmsg.NewPtrListPartitionReassignmentsResponse())
+	s.answer(&r.header, kmsg.NewPtrListPartitionReassignmentsResponse(), out)
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (s *session) describeCluster(r *request, out *netloop.Out) error {
 		response.Brokers = []kmsg.DescribeClusterResponseBroker{{NodeID: s.engine.NodeID(), Host: at.Host, Port: at.Port}}
 		response.ClusterAuthorizedOperations = operations(m.IncludeClusterAuthorizedOperations, clusterOperations)
 	}
-	out.Buf = r.answer(out.Buf, response)
+	s.answer(&r.header, response, out)
 	return nil
 }
 

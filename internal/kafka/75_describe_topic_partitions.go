@@ -28,7 +28,7 @@ func (s *session) describeTopicPartitions(r *request, out *netloop.Out) error {
 	if err != nil {
 		return err
 	}
-	out.Buf = r.answer(out.Buf, s.describeTopicPartitionsResponse(m))
+	s.answer(&r.header, s.describeTopicPartitionsResponse(m), out)
 	return nil
 }
 

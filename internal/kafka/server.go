@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/metrics"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
@@ -24,6 +25,7 @@ type Server struct {
 type frontend struct {
 	node     *node.Node
 	engine   *engine.Engine
+	requests *metrics.Frontend
 	maxFrame int // bytes behind the length
 	// maxBatch is the size of the largest batch that is taken: readers of the
 	// native protocol, whose frames have the same bound, must get it too.
@@ -58,6 +60,7 @@ type fetchSessionsKey struct{}
 // newFrontend returns what sessions of a listener at local share.
 func newFrontend(n *node.Node, local net.Addr, o Options) *frontend {
 	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised}
+	f.requests = n.Metrics().Frontend(requestsSpec())
 	f.fetchSessions = n.Shared(fetchSessionsKey{}, func() any { return newFetchSessions() }).(*fetchSessions)
 	f.maxBatch = min(f.maxFrame, wire.MaxFrameCap) - wire.FrameOverhead
 	if tcp, ok := local.(*net.TCPAddr); ok {

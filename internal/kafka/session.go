@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -38,6 +39,7 @@ type session struct {
 
 	cursors node.CursorCache // of Fetches without a fetch session
 
+	turn    time.Time   // when Receive was called
 	current request     // the one that is being handled
 	logged  atomic.Bool // an error of this connection that its answers cannot tell was logged
 }
@@ -56,12 +58,14 @@ type header struct {
 	version     int16
 	correlation int32
 	bytes       int64 // of the frame
+	started     time.Time
 }
 
 func newSession(f *frontend, peer netloop.Peer) *session { return &session{frontend: f, peer: peer} }
 
 // Receive implements netloop.Session.
 func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
+	s.turn = time.Now()
 	n, need, err = s.receive(p, out)
 	if e := s.flush(out); err == nil {
 		err = e
@@ -144,7 +148,9 @@ func (s *session) split(p []byte) (frame []byte, size int, err error) {
 // ends the connection.
 func (s *session) handle(frame []byte, out *netloop.Out) (handled bool, err error) {
 	r := &s.current
-	if err := r.read(frame); err != nil {
+	err = r.read(frame)
+	r.started = s.turn
+	if err != nil {
 		var unsupported *unsupportedVersionError
 		if errors.As(err, &unsupported) && unsupported.api.key == apiVersionsKey {
 			if wait, err := s.awaitProduces(out); wait || err != nil {
@@ -220,12 +226,12 @@ func (r *request) read(frame []byte) error {
 // flexible tells whether the version has compact lengths and tagged fields.
 func (h *header) flexible() bool { return h.version >= h.api.flexible }
 
-// answer appends the frame of a whole answer.
-func (h *header) answer(dst []byte, m kmsg.Response) []byte {
+// answer appends the frame of a whole answer, and counts the request.
+func (f *frontend) answer(h *header, m kmsg.Response, out *netloop.Out) {
 	m.SetVersion(h.version)
-	dst, start := h.begin(dst)
-	dst = m.AppendTo(dst)
-	return finish(dst, start, 0)
+	dst, start := h.begin(out.Buf)
+	out.Buf = finish(m.AppendTo(dst), start, 0)
+	f.count(h, firstError(m))
 }
 
 // begin appends the length, to be known later, and the header of an answer;

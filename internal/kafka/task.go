@@ -43,7 +43,7 @@ func (t *task) Poll(out *netloop.Out, wake func()) (done bool) {
 		// all that follow.
 		panic(panicked)
 	}
-	out.Buf = t.header.answer(out.Buf, t.response)
+	t.session.answer(&t.header, t.response, out)
 	t.release()
 	return true
 }
