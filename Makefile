@@ -1,6 +1,6 @@
 # `make` lists the targets. Needs Go and, for the tests that trace system
-# calls, strace, which `make test` installs when it may; compat-java also needs
-# Java and Maven.
+# calls and those that run kcat, strace and kcat, which `make test` installs when
+# it may; compat also needs Python and Node.js, compat-java Java and Maven.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,16 +15,21 @@ SEED     ?=
 # ten a flipped bit in a log, and for each ten thousand each way to harm each file.
 BUDGET   ?= 100000
 
-# Where `make compat-java` keeps Apache Kafka's jars.
-KAFKA_LIB ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway/kafka-4.3.1
+# Where `make compat-java` keeps Apache Kafka's jars, and `make compat` clients in
+# other languages.
+CACHE          ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway
+KAFKA_LIB      ?= $(CACHE)/kafka-4.3.1
+COMPAT_SCRIPTS ?= $(CACHE)/compat
+# Where they leave what came of each test, for `make compat-table`.
+COMPAT_RESULTS := $(CURDIR)/compat/results
 
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults mutants partitions connections compat-java bench golden
+.PHONY: help run build needs test check race fuzz crash faults mutants partitions connections compat compat-java compat-table bench golden
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## build the server and start it with its defaults
 	exec bin/rollway serve
@@ -33,29 +38,36 @@ build: ## build bin/rollway, a static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/rollway ./cmd/rollway
 
 needs: ## install the outside programs that tests use
-	@if command -v strace >/dev/null; then exit 0; fi; \
+	@missing=; for program in strace kcat; do \
+		command -v "$$program" >/dev/null || missing="$$missing $$program"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace; } || \
-			echo 'strace could not be installed: the tests that need it are skipped, with CI=true they fail'; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } || \
+			echo "could not be installed:$$missing; the tests that need it are skipped, with CI=true they fail"; \
 	else \
-		echo 'strace is missing and only root can install it: the tests that need it are skipped, with CI=true they fail'; \
+		echo "missing, and only root can install it:$$missing; the tests that need it are skipped, with CI=true they fail"; \
 	fi
 
 test: needs ## run all tests and list what was skipped; with CI=true a missing program is a failure
 	go test -C tools ./...
 	go test -json ./... | go run -C tools ./testreport
+	go test -C compat/go -count=1 -json ./... | go run -C tools ./testreport # -count=1: its go command does not see our sources
 
 check: ## check formatting, vet (also for arm64), staticcheck, layers, module files
 	@unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go vet -C tools ./...
+	go vet -C compat/go ./...
 	GOARCH=arm64 go vet ./...
 	go build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
+	cd compat/go && ../../bin/staticcheck ./...
 	go test ./internal/layering
 	go mod tidy -diff
 	go mod tidy -C tools -diff
+	go mod tidy -C compat/go -diff
 
 race: needs ## run all tests under the race detector, with invariants checked
 	go test -race -json ./... | go run -C tools ./testreport
@@ -77,10 +89,30 @@ faults: needs ## open the engine on BUDGET images of crashes, harm server, files
 	ROLLWAY_FAULT_MUTATIONS=$$(($(BUDGET) / 10000)) ROLLWAY_CRASH_SEED=$(SEED) \
 		go test ./engine ./engine/verify ./internal/e2e -run '^(TestCrashStates|TestFaults)' -v -count=1 -timeout 0
 
-compat-java: $(KAFKA_LIB)/.fetched ## have Apache Kafka's own tools read what the server writes; needs Java 17 and Maven
-	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) go test ./internal/e2e -run Kafka -v -count=1
+compat: needs $(COMPAT_SCRIPTS)/python/.installed $(COMPAT_SCRIPTS)/js/.installed ## run Kafka clients in Go, C, Python and JavaScript against the server
+	@mkdir -p $(COMPAT_RESULTS) && rm -f $(COMPAT_RESULTS)/compat.jsonl
+	ROLLWAY_COMPAT_SCRIPTS=$(COMPAT_SCRIPTS) ROLLWAY_COMPAT_RESULTS=$(COMPAT_RESULTS)/compat.jsonl \
+		go test -C compat/go -count=1 -json ./... | go run -C tools ./testreport
+
+$(COMPAT_SCRIPTS)/python/.installed: compat/python/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install -q -r $<
+	@touch $@
+
+$(COMPAT_SCRIPTS)/js/.installed: compat/js/package-lock.json compat/js/package.json
+	rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --silent --no-audit --no-fund --prefix $(@D)
+	@touch $@
+
+compat-java: $(KAFKA_LIB)/.fetched ## run Apache Kafka's own clients and tools against the server and its files; needs Java 17 and Maven
+	@mkdir -p $(COMPAT_RESULTS) && rm -f $(COMPAT_RESULTS)/java.jsonl
+	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) ROLLWAY_COMPAT_RESULTS=$(COMPAT_RESULTS)/java.jsonl go test ./internal/e2e -run Kafka -v -count=1
+
+compat-table: ## write docs/compatibility.md from what the last compat and compat-java came to
+	go run -C tools ./compattable $(COMPAT_RESULTS) $(CURDIR)/docs/compatibility.md
 
 $(KAFKA_LIB)/.fetched: compat/java/pom.xml
+	rm -rf $(KAFKA_LIB)
 	mvn -q -B -f compat/java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(KAFKA_LIB)
 	@touch $@
 

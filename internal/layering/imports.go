@@ -12,7 +12,7 @@ const Module = "github.com/rollway/rollway"
 // below Module. An entry that ends in "/..." stands for the package and all
 // below it, which are one unit and may import one another.
 var layers = [][]string{
-	0: {"internal/invariant", "internal/golden", "internal/needs", "internal/properties", "internal/nearest", "internal/mutant", "internal/layering"},
+	0: {"internal/compat", "internal/invariant", "internal/golden", "internal/needs", "internal/properties", "internal/nearest", "internal/mutant", "internal/layering"},
 	1: {"engine/record", "engine/topicconfig", "engine/vfs", "iouring", "zerocopy", "wire", "internal/metrics", "internal/faultlab"},
 	2: {"engine", "internal/netloop", "internal/brokerconfig"},
 	3: {"engine/dump", "engine/verify", "wire/client", "internal/coord", "internal/auth"},
