@@ -52,7 +52,7 @@ type fleet struct {
 	ships  []*ship
 
 	addr    atomic.Pointer[string] // of the server that is up now
-	fragile bool                   // the producers' connections break by themselves
+	fragile atomic.Bool            // the producers' connections break by themselves
 
 	acked, seen, connections atomic.Int64 // batches; records; those that were made
 	ackedBytes               atomic.Int64
@@ -197,7 +197,7 @@ func TestProducersOverBadConnections(t *testing.T) {
 	const breaks = 60
 	seed := time.Now().UnixNano()
 	f := newFleet(t, seed, 4)
-	f.fragile = true
+	f.fragile.Store(true)
 	s := f.begin(2, 4)
 	for round := range int64(4) {
 		for limit := time.Now().Add(time.Minute); f.connections.Load() < breaks*(round+1)/4; time.Sleep(time.Millisecond) {
@@ -213,7 +213,7 @@ func TestProducersOverBadConnections(t *testing.T) {
 		s = f.start()
 		f.verifyAll(s)
 	}
-	f.fragile = false
+	f.fragile.Store(false)
 	records := f.end(s)
 	t.Logf("%d records over %d connections", records, f.connections.Load())
 }
@@ -294,7 +294,7 @@ func (f *fleet) launchShip(ctx context.Context, number int) *ship {
 		f.connections.Add(1)
 		sp.inFlight.Store(0)
 		conn = &countingConn{conn, &sp.inFlight}
-		if f.fragile {
+		if f.fragile.Load() {
 			conn = &fragileConn{Conn: conn, writes: 2000 + rand.N(100_000), reads: 8000 + rand.N(8000)} // a description has 6 KB
 		}
 		return conn, nil
