@@ -464,3 +464,32 @@ func TestFetchManyPartitions(t *testing.T) {
 		}
 	}
 }
+
+// Pipelined requests are answered one behind the other, by bytes that lie in
+// files as by others.
+func TestFetchPipelined(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	p := createTopicWith(t, f, "t", pageCache)
+	var log []byte
+	for range 20 {
+		log = appendAll(t, p, batchOf(t, strings.Repeat("x", 64<<10)))
+	}
+	size := len(log) / 20
+	c := dial(t, f)
+	const count = 40
+	var frames []byte
+	requests := make([]*kmsg.FetchRequest, count)
+	for i := range requests {
+		requests[i] = fetchOf(f, wantedOf{topic: "t", offset: int64(i % 20), maxBytes: int32(size * (1 + i%2*15))})
+		frames = append(frames, frameOf(requests[i], 12, int32(i+1))...)
+	}
+	go c.Write(frames)
+	for i, m := range requests {
+		c.sent = int32(i + 1)
+		got := partitionsOf(c.receive(m).(*kmsg.FetchResponse))
+		from := i % 20 * size
+		if want := log[from:min(len(log), from+size*(1+i%2*15))]; !bytes.Equal(got[0].RecordBatches, want) {
+			t.Fatalf("request %d: %d bytes, want %d", i, len(got[0].RecordBatches), len(want))
+		}
+	}
+}
