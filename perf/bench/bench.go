@@ -82,6 +82,13 @@ func (b *bench) target(p *child.Process) load.Target {
 	return load.Target{Addr: p.Addr, Congestion: b.options.congestion}
 }
 
+// kafkaTarget is where a rollway speaks Kafka's protocol.
+func (b *bench) kafkaTarget(p *child.Process) (load.Target, error) {
+	var r report
+	err := p.Ask(question{}, &r)
+	return load.Target{Addr: r.Kafka, Congestion: b.options.congestion, Kafka: true}, err
+}
+
 // client is what has a connection whose options can be read.
 type client interface {
 	TCP() (host.TCP, netip.AddrPort, error)

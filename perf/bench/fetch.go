@@ -142,7 +142,7 @@ func (b *bench) startFilled(ctx context.Context, name, dir string, path zerocopy
 	if err := syncFile(segmentFile(dir, 0)); err != nil {
 		return s, err
 	}
-	return s, b.connect(ctx, s, int64(batch.Count()))
+	return s, b.connect(ctx, s, b.target(p), int64(batch.Count()))
 }
 
 func (b *bench) startBareFetcher(ctx context.Context, name, segment string, copying bool) (*fetchServer, error) {
@@ -152,12 +152,12 @@ func (b *bench) startBareFetcher(ctx context.Context, name, segment string, copy
 		return nil, err
 	}
 	s := &fetchServer{name: name, process: p}
-	return s, b.connect(ctx, s, batchBytes) // its offsets are positions
+	return s, b.connect(ctx, s, b.target(p), batchBytes) // its offsets are positions
 }
 
 // connect makes the consumer and has it check an answer.
-func (b *bench) connect(ctx context.Context, s *fetchServer, step int64) (err error) {
-	s.consumer, err = load.NewConsumer(ctx, b.target(s.process), load.Log{
+func (b *bench) connect(ctx context.Context, s *fetchServer, to load.Target, step int64) (err error) {
+	s.consumer, err = load.NewConsumer(ctx, to, load.Log{
 		Topic: topicName, Bytes: b.logBytes(), BatchBytes: batchBytes, Step: step,
 	})
 	if err != nil {

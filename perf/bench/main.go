@@ -63,6 +63,7 @@ var suites = []struct {
 	{"produce", (*bench).produce},
 	{"durable", (*bench).durable},
 	{"commit", (*bench).commit},
+	{"kafka", (*bench).kafka},
 }
 
 const help = `Measures rollway's server against the least that a Go server can do for the
@@ -77,6 +78,8 @@ same bytes, and prints the figures with the conditions that they hold under.
   commit   batches of 1, 16 and 64 KiB of 1 and 64 producers to 1, 64 and 1,000
            partitions, the engine alone, without a network, in this process:
            rollway, the same producers with an fdatasync for each batch
+  kafka    fetch and produce again, by clients of Kafka's protocol: rollway over
+           that and over its own
 
 Contestants are processes of their own on one core, the client is on another.
 They take turns in every round, so a busy neighbour hits all of them; compare
@@ -97,9 +100,9 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.IntVar(&o.rounds, "rounds", 5, "`number` of rounds that count; before them is one that does not")
-	f.StringVar(&size, "bytes", "1GiB", "what each contestant of fetch and produce moves in a round, a `size` of 1MiB to 1792MiB")
+	f.StringVar(&size, "bytes", "1GiB", "what each contestant of fetch, produce and kafka moves in a round, a `size` of 1MiB to 1792MiB")
 	f.DurationVar(&o.time, "time", time.Second, "how long each contestant of durable and commit runs in a round")
-	f.StringVar(&only, "only", "", "comma-separated `suites` to run: fetch, produce, durable, commit (default all)")
+	f.StringVar(&only, "only", "", "comma-separated `suites` to run: fetch, produce, durable, commit, kafka (default all)")
 	f.StringVar(&o.congestion, "congestion", "cubic", "congestion control `algorithm` of both ends")
 	f.StringVar(&o.dir, "dir", "", "`directory` on the disk to be measured, for a temporary one in it (default $TMPDIR or /tmp, but /var/tmp if that is in memory)")
 	f.StringVar(&o.markdown, "markdown", "", "`file` to write the figures to, such as BENCHMARKS.md: between its lines\n"+markBegin+" and "+markEnd)

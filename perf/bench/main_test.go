@@ -40,7 +40,7 @@ func TestParseOptions(t *testing.T) {
 			}
 			return
 		}
-		want := options{rounds: 5, bytes: 1 << 30, time: time.Second, only: []string{"fetch", "produce", "durable", "commit"}, congestion: "cubic", dir: "/d"}
+		want := options{rounds: 5, bytes: 1 << 30, time: time.Second, only: []string{"fetch", "produce", "durable", "commit", "kafka"}, congestion: "cubic", dir: "/d"}
 		change(&want)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q = %+v, %v; want %+v", args, got, err, want)
@@ -118,6 +118,23 @@ func TestCommitSuite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"commit, 4 producers, 1 KiB, 6 partitions\n", "fdatasync per batch ", "durable beside page cache\n", " of 3 targets met\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out.String())
+		}
+	}
+	checkNothingLeft(t, o.dir)
+}
+
+// The kafka suite measures the same batches over both protocols.
+func TestKafkaSuite(t *testing.T) {
+	o := smallRun(t)
+	o.only = []string{"kafka"}
+	var out bytes.Buffer
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"kafka fetch 1 MiB, 8 requests in flight\n", "kafka fetch 64 KiB, 1 request in flight\n",
+		"kafka produce 64 KiB batches, page cache, 4 connections\n", "  native ", "  kafka ", " of 4 targets met\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}

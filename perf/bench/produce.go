@@ -46,6 +46,7 @@ type producing struct {
 	config  func(dir string) serverConfig
 	file    func(dir string, partition int) string
 	topic   []wire.Config // nil: it has no topics
+	kafka   bool          // its producers speak Kafka's protocol
 }
 
 // produce measures how batches of 64 KiB are taken into the page cache.
@@ -179,7 +180,13 @@ func (b *bench) withProducers(ctx context.Context, o load.ProducerOptions, c pro
 			return err
 		}
 	}
-	producers, err := load.NewProducers(ctx, b.target(server), o)
+	target := b.target(server)
+	if c.kafka {
+		if target, err = b.kafkaTarget(server); err != nil {
+			return err
+		}
+	}
+	producers, err := load.NewProducers(ctx, target, o)
 	if err != nil {
 		return err
 	}

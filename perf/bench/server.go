@@ -47,12 +47,13 @@ type fetcherConfig struct {
 
 // question is what a server process is asked.
 type question struct {
-	Peer netip.AddrPort // the client's end of a connection
+	Peer netip.AddrPort // the client's end of a connection; the zero value is none
 }
 
 // report is what it answers.
 type report struct {
 	TCP        host.TCP          // its own end of that connection
+	Kafka      netip.AddrPort    // rollway: where it speaks Kafka's protocol
 	GOMAXPROCS int               //
 	Syncs      int64             // fdatasyncs so far
 	Sent       zerocopy.Snapshot // rollway: what went which way so far
@@ -61,6 +62,7 @@ type report struct {
 // server is what runs in a server process.
 type server struct {
 	addr  netip.AddrPort
+	kafka netip.AddrPort
 	syncs func() int64
 	sent  func() zerocopy.Snapshot
 }
@@ -92,8 +94,10 @@ func runServer(argument string) error {
 		if err := json.Unmarshal(line, &q); err != nil {
 			return nil, err
 		}
-		r := report{GOMAXPROCS: runtime.GOMAXPROCS(0), Syncs: s.syncs(), Sent: s.sent()}
-		r.TCP, err = host.PeerTCP(q.Peer)
+		r := report{GOMAXPROCS: runtime.GOMAXPROCS(0), Kafka: s.kafka, Syncs: s.syncs(), Sent: s.sent()}
+		if q.Peer.IsValid() {
+			r.TCP, err = host.PeerTCP(q.Peer)
+		}
 		return r, err
 	})
 }
@@ -136,7 +140,7 @@ func (c serverConfig) startRollway() (server, error) {
 	b, err := broker.Open(broker.Options{
 		DataDir:    c.Rollway.Dir,
 		Wire:       "127.0.0.1:0",
-		Kafka:      broker.Off,
+		Kafka:      "127.0.0.1:0",
 		HTTP:       broker.Off,
 		FetchPath:  c.Rollway.FetchPath,
 		Congestion: c.Congestion,
@@ -150,6 +154,7 @@ func (c serverConfig) startRollway() (server, error) {
 	}
 	return server{
 		addr:  b.WireAddr().(*net.TCPAddr).AddrPort(),
+		kafka: b.KafkaAddrs()[0].(*net.TCPAddr).AddrPort(),
 		syncs: func() int64 { return b.Engine().Stats().Syncs },
 		sent:  b.Sent,
 	}, nil

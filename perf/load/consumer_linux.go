@@ -9,7 +9,6 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/host"
-	"github.com/rollway/rollway/wire"
 )
 
 // A Log is what a Consumer reads, over and over: batches of one length, from
@@ -25,12 +24,12 @@ type Log struct {
 // what it gets. It is for one goroutine.
 type Consumer struct {
 	log      Log
+	protocol protocol
 	socket   *socket
 	request  []byte
 	sent     uint32 // request ids
 	answered uint32
 	next     int64 // byte of the log that the next request begins at
-	head     [wire.DataHeaderSize]byte
 }
 
 // NewConsumer connects to the target. It ends with ctx; Close it in any case.
@@ -39,7 +38,7 @@ func NewConsumer(ctx context.Context, t Target, log Log) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{log: log, socket: s, sent: 1, answered: 1}, nil // 1 was the Hello
+	return &Consumer{log: log, protocol: t.protocol(), socket: s, sent: 1, answered: 1}, nil // 1 was the Hello
 }
 
 // Close closes the connection.
@@ -79,9 +78,9 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 			}
 			asked += more
 		}
-		length, err := c.nextAnswer(r.MaxBytes)
+		behind, err := c.nextAnswer(r.MaxBytes)
 		if err == nil {
-			err = c.socket.skip(length)
+			err = c.socket.skip(r.MaxBytes + behind)
 		}
 		if err != nil {
 			return 0, 0, err
@@ -94,46 +93,19 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 func (c *Consumer) ask(maxBytes, count int) error {
 	c.request = c.request[:0]
 	for range count {
-		m := wire.Fetch{Topic: []byte(c.log.Topic), Offset: c.next / c.log.BatchBytes * c.log.Step, MaxBytes: int32(maxBytes)}
 		c.sent = max(1, c.sent+1) // 0 is no request id
-		c.request = m.AppendTo(c.request, c.sent)
+		c.request = c.protocol.appendFetch(c.request, c.log.Topic, c.next/c.log.BatchBytes*c.log.Step, maxBytes, c.sent)
 		c.next = (c.next + int64(maxBytes)) % c.log.Bytes
 	}
 	_, err := c.socket.Write(c.request)
 	return err
 }
 
-// nextAnswer reads what stands before the batches of an answer, which are of
-// the returned length: maxBytes.
-func (c *Consumer) nextAnswer(maxBytes int) (int, error) {
-	p := c.head[:]
-	if _, err := io.ReadFull(c.socket, p[:wire.HeadSize]); err != nil {
-		return 0, err
-	}
-	h, err := wire.ParseHead(p)
-	if err != nil {
-		return 0, err
-	}
+// nextAnswer reads what stands before the batches of an answer, of maxBytes, and
+// returns how many bytes stand behind them.
+func (c *Consumer) nextAnswer(maxBytes int) (behind int, err error) {
 	c.answered = max(1, c.answered+1)
-	length := h.Size() - len(p)
-	if h.Kind != wire.KindData || h.RequestID != c.answered || length != maxBytes {
-		if h.Kind == wire.KindError {
-			return 0, c.readError(h)
-		}
-		return 0, fmt.Errorf("answer %v to request %d with %d bytes of batches, want Data to %d with %d",
-			h.Kind, h.RequestID, length, c.answered, maxBytes)
-	}
-	_, err = io.ReadFull(c.socket, p[wire.HeadSize:])
-	return length, err
-}
-
-// readError reads the rest of an Error.
-func (c *Consumer) readError(h wire.Head) error {
-	f := wire.Frame{Head: h, Payload: make([]byte, h.Length)}
-	if _, err := io.ReadFull(c.socket, f.Payload); err != nil {
-		return err
-	}
-	return refusal(f)
+	return c.protocol.readFetched(c.socket, c.log.Topic, maxBytes, c.answered)
 }
 
 // Check fetches maxBytes once, in full, and verifies each batch.
@@ -141,14 +113,15 @@ func (c *Consumer) Check(maxBytes int) error {
 	if err := c.ask(maxBytes, 1); err != nil {
 		return err
 	}
-	length, err := c.nextAnswer(maxBytes)
+	behind, err := c.nextAnswer(maxBytes)
 	if err != nil {
 		return err
 	}
-	rest := make([]byte, length)
+	rest := make([]byte, maxBytes+behind)
 	if _, err := io.ReadFull(c.socket, rest); err != nil {
 		return err
 	}
+	rest = rest[:maxBytes]
 	for len(rest) > 0 {
 		var b record.Batch
 		if b, rest, err = record.Next(rest); err != nil {

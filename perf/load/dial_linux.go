@@ -22,10 +22,19 @@ const answerTime = 30 * time.Second
 type Target struct {
 	Addr       netip.AddrPort
 	Congestion string // congestion control algorithm of the client's side
+	Kafka      bool   // the server there speaks Kafka's protocol, and not rollway's
 }
 
-// dial connects, says Hello and waits for the Welcome. The connection is closed
-// when ctx ends.
+// protocol returns what is spoken on a connection to t.
+func (t Target) protocol() protocol {
+	if t.Kafka {
+		return new(kafka)
+	}
+	return new(native)
+}
+
+// dial connects and opens the conversation. The connection is closed when ctx
+// ends.
 func (t Target) dial(ctx context.Context) (*net.TCPConn, error) {
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		if e := raw.Control(func(fd uintptr) { err = setCongestion(int(fd), t.Congestion) }); e != nil {
@@ -40,7 +49,7 @@ func (t Target) dial(ctx context.Context) (*net.TCPConn, error) {
 	conn := c.(*net.TCPConn)
 	context.AfterFunc(ctx, func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(answerTime))
-	if err := hello(conn); err != nil {
+	if err := t.protocol().open(conn); err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func NewProducers(ctx context.Context, t Target, o ProducerOptions) (*Producers,
 			p.Close()
 			return nil, err
 		}
-		p.conns = append(p.conns, newProducer(conn, o, i%o.Partitions))
+		p.conns = append(p.conns, newProducer(conn, t.protocol(), o, i%o.Partitions))
 	}
 	return p, nil
 }
@@ -112,6 +112,7 @@ func (p *Producers) Run(r ProduceRun) (Produced, error) {
 // producer is one connection. It is for one goroutine.
 type producer struct {
 	conn      *net.TCPConn
+	protocol  protocol
 	frames    []byte // window of them, one behind the other, with request ids from firstID on
 	frameSize int
 	window    int
@@ -130,11 +131,10 @@ const (
 	answersBytes = 64 << 10
 )
 
-func newProducer(conn *net.TCPConn, o ProducerOptions, partition int) *producer {
-	p := &producer{conn: conn, window: o.Window, sentAt: make([]time.Time, o.Window), buffer: make([]byte, answersBytes)}
+func newProducer(conn *net.TCPConn, speaks protocol, o ProducerOptions, partition int) *producer {
+	p := &producer{conn: conn, protocol: speaks, window: o.Window, sentAt: make([]time.Time, o.Window), buffer: make([]byte, answersBytes)}
 	for i := range o.Window {
-		m := wire.Produce{Topic: []byte(o.Topic), Partition: int32(partition), Acks: wire.AcksAll, Batches: o.Batch}
-		p.frames = m.AppendTo(p.frames, firstID+uint32(i))
+		p.frames = speaks.appendProduce(p.frames, o.Topic, int32(partition), o.Batch, firstID+uint32(i))
 	}
 	p.frameSize = len(p.frames) / o.Window
 	return p
@@ -202,20 +202,16 @@ func (p *producer) receive(first int64) (count int64, err error) {
 		now := time.Now()
 		rest := p.buffer[:p.have]
 		for {
-			var f wire.Frame
-			f, rest, err = wire.Split(rest, len(p.buffer)-wire.HeadSize)
-			if err == wire.ErrIncomplete {
-				break
-			}
-			if err == nil {
-				at := (first + count) % int64(p.window)
-				err = checkProduced(f, firstID+uint32(at))
-				p.latencies = append(p.latencies, now.Sub(p.sentAt[at]))
-				count++
-			}
-			if err != nil {
+			at := (first + count) % int64(p.window)
+			var ok bool
+			if rest, ok, err = p.protocol.splitProduced(rest, firstID+uint32(at)); err != nil {
 				return 0, err
 			}
+			if !ok {
+				break
+			}
+			p.latencies = append(p.latencies, now.Sub(p.sentAt[at]))
+			count++
 		}
 		p.have = copy(p.buffer, rest)
 	}

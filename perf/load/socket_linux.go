@@ -24,7 +24,7 @@ type socket struct {
 // discardBytes is the most that one receive discards.
 const discardBytes = 4 << 20
 
-// dialSocket connects and says Hello. Reads and writes end when ctx does.
+// dialSocket connects and opens the conversation. Reads and writes end when ctx does.
 func (t Target) dialSocket(ctx context.Context) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *socket) open(t Target) error {
 	if err := unix.Connect(s.fd, &unix.SockaddrInet4{Port: int(t.Addr.Port()), Addr: t.Addr.Addr().As4()}); err != nil {
 		return fmt.Errorf("connect to %v: %w", t.Addr, err)
 	}
-	return hello(s)
+	return t.protocol().open(s)
 }
 
 // Close closes the connection.
