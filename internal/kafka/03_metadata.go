@@ -96,17 +96,21 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 // some were not.
 func (f *frontend) createAll(names []string) (failed map[string]error) {
 	failed = map[string]error{}
-	if err := f.checkReplicationFactor(-1); err != nil {
-		for _, name := range names {
+	refused := f.checkReplicationFactor(-1)
+	for _, name := range names {
+		err := refused
+		if err == nil {
+			_, err = f.engine.CreateTopic(engine.TopicSpec{Name: name})
+		}
+		if err != nil && !f.exists(name) {
 			failed[name] = err
 		}
-		f.node.Log().Info("topics were not created when they were asked for", "count", len(names), "reason", err)
-		return failed
 	}
-	for _, name := range names {
-		if _, err := f.engine.CreateTopic(engine.TopicSpec{Name: name}); err != nil && !f.exists(name) {
-			failed[name] = err
-			f.node.Log().Info("topic was not created when it was asked for", "topic", name, "reason", err)
+	if len(failed) > 0 {
+		// One line, whatever a client asks for.
+		for _, err := range failed {
+			f.node.Log().Info("topics were not created when they were asked for", "count", len(failed), "one reason", err)
+			break
 		}
 	}
 	return failed
