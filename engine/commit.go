@@ -14,8 +14,10 @@ import (
 // journal, with one sync for all, and then moves the high watermarks. What
 // arrives meanwhile is the next group's, so the group grows with the load.
 //
-// A file that has much to commit, or bytes that were not staged, is synced itself
-// instead, and the record says so with a promise. Without a journal all files are.
+// A file that has much to commit, or bytes that were not staged, is synced itself,
+// beside the groups: when that is done, the next record says so with a promise,
+// and only then its high watermark moves. So nobody waits for the file of another.
+// Without a journal all files of a group are synced, and the group waits for them.
 type committer struct {
 	engine *Engine
 	wake   chan struct{} // capacity 1
@@ -25,6 +27,10 @@ type committer struct {
 	journal *journal             // nil while there is none
 	delayed map[*Partition]int64 // to sync by then, ms of the engine's clock
 	timer   *time.Timer          // wakes for the earliest of delayed
+	direct  []*Partition         // whose files are to be synced, and nobody does it yet
+	busy    int                  // syncers that run
+
+	syncers sync.WaitGroup // they begin and end as there is something in direct
 
 	// The committer goroutine's.
 	group     *commitGroup
@@ -41,9 +47,11 @@ type commitGroup struct {
 // commitMember is one partition of a group.
 type commitMember struct {
 	partition *Partition
-	end       mark  // where it is durable after the round
-	appended  int64 // bytes that joined the group, in the record or not
-	direct    bool  // its files are synced
+	end       mark  // where it is durable after the round; zero if the record has nothing of it
+	staged    int64 // bytes of it in the record
+	bytes     int64 // of batches that end makes durable, in the record or in files
+	direct    bool  // its files are to be synced
+	synced    bool  // they were synced, up to end or to where the record goes on
 }
 
 // writebackBytes is how much of a segment gathers before its pages begin to go to
@@ -54,7 +62,7 @@ const writebackBytes = 1 << 20
 // directBytes is how many bytes of one partition in one group are cheaper to
 // sync in their file than to write twice. docs/decisions/0009 has the
 // measurement.
-const directBytes = 256 << 10
+const directBytes = 48 << 10
 
 func newCommitter(e *Engine) *committer {
 	c := &committer{
@@ -79,9 +87,15 @@ func (c *committer) signal() {
 // add has the files of the partition synced in the next round.
 func (c *committer) add(p *Partition) {
 	c.mu.Lock()
-	c.join(p).direct = true
+	c.joinDirect(p)
 	c.mu.Unlock()
 	c.signal()
+}
+
+// joinDirect has the files of the partition synced in the next round. Under c.mu.
+func (c *committer) joinDirect(p *Partition) {
+	c.join(p).direct = true
+	delete(c.delayed, p)
 }
 
 // join returns the partition's member of the next group. Under c.mu.
@@ -89,7 +103,6 @@ func (c *committer) join(p *Partition) *commitMember {
 	if p.member == 0 {
 		c.next.members = append(c.next.members, commitMember{partition: p})
 		p.member = len(c.next.members)
-		delete(c.delayed, p)
 	}
 	return &c.next.members[p.member-1]
 }
@@ -100,13 +113,15 @@ func (c *committer) stage(p *Partition, s *Segment, position Position, base Offs
 	bytes := int(end.position - position)
 	c.mu.Lock()
 	m := c.join(p)
-	m.end = end
-	m.appended += int64(bytes)
 	if !m.direct && c.fits(p, m, base, bytes) {
+		m.end = end
+		m.staged += int64(bytes)
+		m.bytes += int64(bytes)
 		c.next.record.add(journalPromise{topic: p.id, partition: p.index, segment: s.base, position: position, next: end.offset}, bytes, batches)
 		p.covered = end.offset
 	} else {
-		m.direct = true
+		p.unsynced += int64(bytes)
+		c.joinDirect(p)
 	}
 	c.mu.Unlock()
 	c.signal()
@@ -115,10 +130,10 @@ func (c *committer) stage(p *Partition, s *Segment, position Position, base Offs
 // fits tells whether bytes of a partition may go into the record: there is a
 // journal, what lies before them is durable or in the record, and neither they
 // nor the record are so large that the file is better synced. A partition that
-// had much in the last group is taken to have much in this one: what is staged
+// had much when it was synced last is taken to have much again: what is staged
 // before that shows is written for nothing. Under c.mu.
 func (c *committer) fits(p *Partition, m *commitMember, base Offset, bytes int) bool {
-	return c.journal != nil && base == p.covered && !p.heavy && m.appended <= directBytes &&
+	return c.journal != nil && base == p.covered && !p.heavy && m.staged+int64(bytes) <= directBytes &&
 		len(c.next.record.bytes)+journalEntrySize+bytes <= c.journal.recordLimit()
 }
 
@@ -133,7 +148,10 @@ func (c *committer) addWithin(p *Partition, delayMs int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// flush.ms may have become shorter since the partition was put there.
-	if earlier, ok := c.delayed[p]; ok && earlier <= due || p.member != 0 {
+	if earlier, ok := c.delayed[p]; ok && earlier <= due {
+		return
+	}
+	if p.member != 0 && c.next.members[p.member-1].direct {
 		return
 	}
 	c.delayed[p] = due
@@ -163,10 +181,22 @@ func (c *committer) run(stop <-chan struct{}) {
 			c.commit()
 		case <-stop:
 			c.timer.Stop()
-			c.commit()
+			c.drain()
 			close(c.writeback)
 			return
 		}
+	}
+}
+
+// drain commits until nothing is staged and no file is being synced. Nobody
+// appends any more.
+func (c *committer) drain() {
+	for more := true; more; {
+		c.commit()
+		c.syncers.Wait()
+		c.mu.Lock()
+		more = len(c.next.members) > 0
+		c.mu.Unlock()
 	}
 }
 
@@ -178,7 +208,7 @@ func (c *committer) take() (*commitGroup, *journal) {
 		now := c.engine.nowMs()
 		for p, due := range c.delayed {
 			if due <= now {
-				c.join(p).direct = true
+				c.joinDirect(p)
 			}
 		}
 		if len(c.delayed) > 0 {
@@ -189,7 +219,6 @@ func (c *committer) take() (*commitGroup, *journal) {
 	for i := range c.group.members {
 		m := &c.group.members[i]
 		m.partition.member = 0
-		m.partition.heavy = m.appended > directBytes
 	}
 	return c.group, c.journal
 }
@@ -208,11 +237,12 @@ func (c *committer) commit() {
 		j = nil
 	}
 	if j == nil {
-		g.allDirect()
-	}
-	c.syncDirect(g)
-	if j != nil && c.engine.failure() == nil {
-		c.writeRecord(g, j)
+		c.syncGroup(g)
+	} else {
+		c.beginSyncs(g)
+		if c.engine.failure() == nil {
+			c.writeRecord(g, j)
+		}
 	}
 	// A write or sync of this round or of another goroutine may have failed:
 	// then nothing is acknowledged, for the lost pages may be ours.
@@ -221,7 +251,9 @@ func (c *committer) commit() {
 	}
 	c.engine.stats.countCommit(g)
 	for _, m := range g.members {
-		m.partition.committed(m.end)
+		if m.end.segment != nil {
+			m.partition.committed(m.end)
+		}
 	}
 	c.beginWriteback(g)
 }
@@ -239,11 +271,15 @@ type writebackJob struct {
 func (c *committer) beginWriteback(g *commitGroup) {
 	for _, m := range g.members {
 		s := m.end.segment
-		if m.direct || s == nil || m.end.position-s.sentBack < writebackBytes || !s.pin() {
+		if s == nil {
+			continue
+		}
+		from := max(s.sentBack, s.syncedTo())
+		if m.end.position-from < writebackBytes || !s.pin() {
 			continue
 		}
 		select {
-		case c.writeback <- writebackJob{s, s.sentBack, m.end.position}:
+		case c.writeback <- writebackJob{s, from, m.end.position}:
 			s.sentBack = m.end.position
 		default:
 			s.Release()
@@ -270,28 +306,26 @@ func (c *committer) runWriteback() {
 
 // makeRoom sees that the group's record fits the journal; false if it does not.
 func (c *committer) makeRoom(g *commitGroup, j *journal) bool {
-	carried, ok := j.room(len(g.record.bytes) + len(g.members)*journalEntrySize)
+	carried, ok := j.room(len(g.record.bytes))
 	for _, promise := range carried {
 		g.record.add(promise, 0, nil)
 	}
 	return ok
 }
 
-// syncDirect syncs the files of the members that are not, or not only, in the
-// record.
-func (c *committer) syncDirect(g *commitGroup) {
+// syncGroup syncs the files of all members and waits for that.
+func (c *committer) syncGroup(g *commitGroup) {
 	c.jobs = c.jobs[:0]
 	for i := range g.members {
 		m := &g.members[i]
-		if !m.direct {
-			continue
-		}
 		p := m.partition
 		p.mu.Lock()
 		m.end = p.log.end()
 		c.jobs = p.log.unsyncedBelow(m.end, c.jobs)
 		c.mu.Lock()
 		p.covered = m.end.offset // what is appended from here on goes on from there
+		m.bytes += p.unsynced
+		p.unsynced, m.staged, m.synced = 0, 0, true
 		c.mu.Unlock()
 		p.mu.Unlock()
 	}
@@ -300,36 +334,135 @@ func (c *committer) syncDirect(g *commitGroup) {
 	clear(c.jobs)
 }
 
-// writeRecord makes the record durable, with promises for what was synced. If
-// the file system has no room for it, files are synced after all.
-func (c *committer) writeRecord(g *commitGroup, j *journal) {
+// beginSyncs has the files of the direct members synced beside the record, as many
+// at a time as SyncParallelism says. With 1 nothing runs beside anything: they are
+// synced before it returns.
+func (c *committer) beginSyncs(g *commitGroup) {
+	c.mu.Lock()
 	for _, m := range g.members {
-		if !m.direct {
-			j.holds(m.partition)
-		} else if m.end.segment != nil {
-			g.record.add(m.partition.promiseOf(m.end), 0, nil)
+		if m.direct {
+			c.queue(m.partition)
 		}
 	}
+	most := c.engine.options.SyncParallelism
+	begin := min(len(c.direct), most-c.busy)
+	c.busy += begin
+	c.mu.Unlock()
+	for range begin {
+		if most == 1 {
+			c.syncQueued()
+		} else {
+			c.syncers.Go(c.syncQueued)
+		}
+	}
+}
+
+// queue has the files of the partition synced, once more if that is going on: it
+// may have begun before the last append. Under c.mu.
+func (c *committer) queue(p *Partition) {
+	switch p.syncing {
+	case notSynced:
+		p.syncing = syncWaits
+		c.direct = append(c.direct, p)
+	case syncBegun:
+		p.syncing = syncAgain
+	}
+}
+
+// syncState is what is done about the files of a partition beside the groups.
+type syncState int8
+
+const (
+	notSynced syncState = iota
+	syncWaits           // it is in committer.direct
+	syncBegun           // what was appended up to then is being synced
+	syncAgain           // and when that is done, what came after it
+)
+
+// syncQueued syncs the files of partitions until none waits for it.
+func (c *committer) syncQueued() {
+	for {
+		c.mu.Lock()
+		if len(c.direct) == 0 {
+			c.busy--
+			c.mu.Unlock()
+			return
+		}
+		p := c.direct[0]
+		c.direct = c.direct[1:]
+		c.mu.Unlock()
+		c.syncPartition(p)
+	}
+}
+
+// syncPartition makes durable in its files what the partition has, and puts the
+// promise of that into the next group. Nothing is acknowledged before the record
+// with it is durable: a start must know how far the log was whole.
+func (c *committer) syncPartition(p *Partition) {
+	p.mu.Lock()
+	end := p.log.end()
+	jobs := p.log.unsyncedBelow(end, nil)
+	size := Position(0)
+	for _, job := range jobs {
+		size += job.end - job.segment.syncedTo()
+	}
+	c.mu.Lock()
+	p.syncing, p.heavy = syncBegun, size > directBytes
+	bytes := p.unsynced
+	p.unsynced = 0
+	if p.member != 0 {
+		c.next.members[p.member-1].direct = false // what has joined is synced now
+	}
+	c.mu.Unlock()
+	p.mu.Unlock()
+	for _, job := range jobs {
+		c.engine.syncSegment(job)
+	}
+	releaseJobs(jobs)
+	if c.engine.failure() != nil {
+		return
+	}
+	c.mu.Lock()
+	again := p.syncing == syncAgain
+	p.syncing = notSynced
+	if again {
+		c.queue(p)
+	}
+	if end.segment != nil {
+		c.next.record.add(p.promiseOf(end), 0, nil)
+		m := c.join(p)
+		m.synced = true
+		m.bytes += bytes
+		if m.end.offset < end.offset {
+			m.end = end
+		}
+		p.covered = max(p.covered, end.offset)
+	}
+	c.mu.Unlock()
+	c.signal()
+}
+
+// writeRecord makes the record durable. If the file system has no room for it,
+// files are synced after all.
+func (c *committer) writeRecord(g *commitGroup, j *journal) {
 	if g.record.entries == 0 {
 		return
+	}
+	for _, m := range g.members {
+		if m.staged > 0 {
+			j.holds(m.partition)
+		}
 	}
 	written, err := j.write(&g.record)
 	switch {
 	case written:
-		c.engine.stats.JournalBytes.Add(wholeBlocks(len(g.record.bytes)))
 		c.engine.stats.JournalSyncs.Add(1)
+		c.engine.stats.JournalBytes.Add(wholeBlocks(len(g.record.bytes)))
 	case isFinal(err):
 		c.engine.fail(err)
 	default:
 		c.engine.options.Log.Warn("journal could not be written; files are synced instead", "error", err)
-		g.allDirect()
-		c.syncDirect(g)
-	}
-}
-
-func (g *commitGroup) allDirect() {
-	for i := range g.members {
-		g.members[i].direct = true
+		c.syncGroup(g)
 	}
 }
 

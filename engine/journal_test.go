@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -135,6 +137,51 @@ func TestJournalPromise(t *testing.T) {
 	}
 }
 
+// Whoever appends little does not wait for the file of another that is being
+// synced; and that one is answered only when the promise of it is durable too, with
+// what it has appended meanwhile.
+func TestJournalGoesOnBesideSyncs(t *testing.T) {
+	fs := traceDir(t, t.TempDir())
+	e, large := journaledLog(t, fs)
+	small := createTopic(t, e, "small")
+	produceEach(t, small, "first") // its file is new: a name to sync
+	syncing, goOn := make(chan struct{}), make(chan struct{})
+	promising, promised := make(chan struct{}), make(chan struct{})
+	var syncs, records atomic.Int32
+	fs.hook(func(c call) error {
+		switch {
+		case c.is("datasync", "t-0/"+firstLog) && syncs.Add(1) == 1:
+			close(syncing)
+			<-goOn
+		case c.is("datasync", journalFile) && syncs.Load() > 0 && records.Add(1) == 2:
+			close(promising)
+			<-promised
+		}
+		return nil
+	})
+	large.Append(&AppendRequest{Batches: batchOf(t, 1, strings.Repeat("x", directBytes))})
+	<-syncing
+	large.Append(&AppendRequest{Batches: batchOf(t, 1, "behind it")})
+	produceEach(t, small, "second") // returns although the sync does not
+	if o := large.Offsets(); o.HighWatermark != 1 || o.LogEnd != 3 {
+		t.Errorf("offsets %+v while the file is synced, want one record visible of 3", o)
+	}
+	close(goOn)
+	<-promising
+	if o := large.Offsets(); o.HighWatermark != 1 || o.Flushed != 1 {
+		t.Errorf("offsets %+v before the promise is durable, want one record visible", o)
+	}
+	close(promised)
+	if err := large.AwaitHighWatermark(context.Background(), 3); err != nil {
+		t.Error(err)
+	}
+	crash(t, e)
+	dropUnsynced(t, fs)
+	e = openEngine(t, fs.Path(), journaling)
+	holds(t, partition(t, e, "t"), "0", strings.Repeat("x", directBytes), "behind it")
+	holds(t, partition(t, e, "small"), "first", "second")
+}
+
 // Halves are reused only after the segments of what they hold were synced, and
 // what became durable long ago is still known to be so.
 func TestJournalWraps(t *testing.T) {
@@ -144,10 +191,10 @@ func TestJournalWraps(t *testing.T) {
 	produceEach(t, other, "once")
 	var want []string
 	for i := range 80 {
-		v := fmt.Sprintf("%60000d", i)
+		v := fmt.Sprintf("%40000d", i)
 		want = append(want, v)
 		produceEach(t, p, v)
-		if synced := fs.durable("t-0/" + firstLog); int64(i+1)*60000-synced > testJournalBytes {
+		if synced := fs.durable("t-0/" + firstLog); int64(i+1)*40000-synced > testJournalBytes {
 			t.Fatalf("after %d records %d bytes are synced", i, synced)
 		}
 	}

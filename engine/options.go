@@ -70,8 +70,8 @@ type Options struct {
 	// retention gives up, for the first time after a tenth of it. Default five
 	// minutes.
 	RetentionInterval time.Duration
-	// SyncParallelism is how many files one group commit syncs at a time.
-	// Default 16, at least 1.
+	// SyncParallelism is how many files are synced at a time. Default 16, at
+	// least 1: then none is beside a write to the commit journal either.
 	SyncParallelism int
 	// RecoveryParallelism is how many partitions are recovered at a time.
 	// Default 4, at least 1.

@@ -53,9 +53,11 @@ type Partition struct {
 	marksMu  sync.Mutex // serializes changes of marks
 	waiters  waiters
 	traffic  traffic
-	member   int    // index + 1 in the next commit group, 0 if it is not in it; under committer.mu
-	heavy    bool   // the last commit group had much of it; under committer.mu
-	covered  Offset // all below is durable or in the next commit group; under committer.mu
+	member   int       // index + 1 in the next commit group, 0 if it is not in it; under committer.mu
+	heavy    bool      // when it was synced last, that was much; under committer.mu
+	unsynced int64     // bytes appended that are neither in a record nor being synced; under committer.mu
+	syncing  syncState // of its files beside the commit groups; under committer.mu
+	covered  Offset    // all below is durable or in the next commit group; under committer.mu
 	epochNow atomic.Int32
 	// checkpointed is the recovery point that stands on disk.
 	checkpointed atomic.Int64

@@ -28,12 +28,16 @@ func (c *counters) countCommit(g *commitGroup) {
 	var journal, direct int64
 	for i := range g.members {
 		m := &g.members[i]
-		bytes += m.appended
-		if m.direct {
+		bytes += m.bytes
+		if m.synced {
 			direct = 1
-		} else {
+		}
+		if m.staged > 0 {
 			journal = 1
 		}
+	}
+	if direct+journal == 0 {
+		return // it has only begun to sync files
 	}
 	c.Commits.Add(1)
 	c.JournalCommits.Add(journal)

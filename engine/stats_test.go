@@ -39,9 +39,9 @@ func TestStatsOfCommits(t *testing.T) {
 	for i, n := range before.CommitSizes.Counts {
 		sizes[i] -= n
 	}
-	// The large one is a record of 256 KiB, and a batch is longer than its records.
+	// The large one is a record of 48 KiB, and a batch is longer than its records.
 	want := make([]int64, len(after.CommitSizes.Bounds)+1)
-	want[0], want[slices.Index(after.CommitSizes.Bounds, 1<<20)] = 1, 1
+	want[0], want[slices.Index(after.CommitSizes.Bounds, 64<<10)] = 1, 1
 	if !slices.Equal(sizes, want) {
 		t.Errorf("commits by size %v, want %v", sizes, want)
 	}

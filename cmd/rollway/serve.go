@@ -140,7 +140,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 	f.DurationVar(&o.Engine.CheckpointInterval, "checkpoint-interval", time.Minute, "how often recovery points move")
 	f.DurationVar(&o.Engine.RetentionInterval, "retention-interval", 5*time.Minute, "how often topics are looked at for records that they keep no longer")
-	f.IntVar(&o.Engine.SyncParallelism, "sync-parallelism", 16, "files that one group commit syncs at a time")
+	f.IntVar(&o.Engine.SyncParallelism, "sync-parallelism", 16, "files that are synced at a time")
 	f.IntVar(&o.Engine.RecoveryParallelism, "recovery-parallelism", 4, "partitions that are recovered at a time")
 	f.DurationVar(&o.Engine.ProducerIDExpiration, "producer-id-expiration", 24*time.Hour, "how long a partition remembers an idempotent producer that is silent")
 	f.IntVar(&o.Engine.MaxProducers, "max-producers", 10_000, "most idempotent producers that a partition remembers, 200 bytes each")
