@@ -256,7 +256,13 @@ func TestFetchSessionEviction(t *testing.T) {
 		t.Errorf("%d partitions, want 9", c.partitions)
 	}
 	add("more partitions than are kept", maxSessionPartitions, false)
-	add("none of no slots", 1, true)
+	h := add("in the place of the one that was removed", 1, true)
+	h.partitions = make([]*fetchedPartition, maxSessionPartitions)
+	c.touch(h)
+	gone("grown beyond all bounds", h)
+	if c.partitions != 3+6 {
+		t.Errorf("%d partitions, want 9", c.partitions)
+	}
 	if c.add(sized(1), 0) {
 		t.Error("a session where there are no slots")
 	}

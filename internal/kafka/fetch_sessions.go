@@ -100,13 +100,19 @@ func (c *fetchSessions) removeLocked(s *fetchSession) {
 	c.partitions -= s.size
 }
 
-// touch notes that s is used, and how large it is now. Under s.mu.
+// touch notes that s is used, and how large it is now. One that has grown beyond
+// what all may have is none any more: its client has to make another. Under s.mu.
 func (c *fetchSessions) touch(s *fetchSession) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.used = c.now()
-	if c.byID[s.id] == s {
-		c.partitions += len(s.partitions) - s.size
-		s.size = len(s.partitions)
+	if c.byID[s.id] != s {
+		return
+	}
+	grown := len(s.partitions) > s.size
+	c.partitions += len(s.partitions) - s.size
+	s.size = len(s.partitions)
+	if grown && c.partitions > maxSessionPartitions {
+		c.removeLocked(s)
 	}
 }
