@@ -94,6 +94,7 @@ var refusals = []struct {
 	{engine.ErrStorageFailed, codeKafkaStorageError},
 	{engine.ErrClosed, codeNotLeaderOrFollower},
 	{engine.ErrNotReady, codeNotLeaderOrFollower},
+	{engine.ErrOffline, codeKafkaStorageError}, // whatever it is because of
 	{engine.ErrNoSpace, codeKafkaStorageError},
 	{engine.ErrTooManyOpenFiles, codeKafkaStorageError},
 	{errInvalidAcks, codeInvalidRequiredAcks},
@@ -143,7 +144,7 @@ func refusal(err error) (code, string) {
 		return codeNone, ""
 	}
 	var damage *engine.CorruptionError
-	if errors.As(err, &damage) && !errors.Is(err, engine.ErrStorageFailed) {
+	if errors.As(err, &damage) && !errors.Is(err, engine.ErrStorageFailed) && !errors.Is(err, engine.ErrOffline) {
 		return codeCorruptMessage, err.Error()
 	}
 	for _, r := range refusals {
