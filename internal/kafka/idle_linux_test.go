@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // Consumers that wait cost at most 16 KiB of heap and stack each, both ends of
 // their connections included, and no processor time: that is measured for as long
-// as ROLLWAY_IDLE_TIME says.
+// as ROLLWAY_IDLE_TIME says. There are ROLLWAY_IDLE_CONSUMERS of them, or 1,000.
 func TestIdleConsumers(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("the race detector has memory of its own")
@@ -25,6 +26,12 @@ func TestIdleConsumers(t *testing.T) {
 	count := 1000
 	if testing.Short() {
 		count = 200
+	}
+	if v := os.Getenv("ROLLWAY_IDLE_CONSUMERS"); v != "" {
+		var err error
+		if count, err = strconv.Atoi(v); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f := openFrontend(t, node.Options{})
 	topic := createTopic(t, f, "t", 10)
