@@ -9,25 +9,27 @@ import (
 	"github.com/rollway/rollway/internal/netloop"
 )
 
-// ListOffsets (key 2), versions 1 to 10: where a log begins and ends, and which
+// ListOffsets (key 2), versions 1 to 11: where a log begins and ends, and which
 // record was the first of a time.
 //
 // Version 2 has isolation levels, 4 leader epochs; 6 is flexible; 7 asks for the
 // highest timestamp, 8 for the earliest local record, 9 for the latest that is
-// in remote storage; 10 has a timeout, which nothing here takes long enough for.
+// in remote storage; 10 has a timeout, which nothing here takes long enough for;
+// 11 asks for the earliest that is to go to remote storage (KIP-1023).
 var listOffsetsAPI = &api{
-	key: 2, name: "ListOffsets", min: 1, max: 10, flexible: 6,
+	key: 2, name: "ListOffsets", min: 1, max: 11, flexible: 6,
 	access: access{topicResource, describeOperation},
 	handle: (*session).listOffsets,
 }
 
 // Timestamps that stand for something else (ListOffsetsRequest.java).
 const (
-	latestTimestamp        = -1
-	earliestTimestamp      = -2
-	maxTimestamp           = -3
-	earliestLocalTimestamp = -4
-	latestTieredTimestamp  = -5
+	latestTimestamp                = -1
+	earliestTimestamp              = -2
+	maxTimestamp                   = -3
+	earliestLocalTimestamp         = -4
+	latestTieredTimestamp          = -5
+	earliestPendingUploadTimestamp = -6
 )
 
 // sinceVersion tells in which version such a timestamp came; ok is false if this
@@ -42,6 +44,8 @@ func sinceVersion(timestamp int64) (version int16, ok bool) {
 		return 8, true
 	case latestTieredTimestamp:
 		return 9, true
+	case earliestPendingUploadTimestamp:
+		return 11, true
 	}
 	return 0, timestamp >= 0
 }
@@ -157,8 +161,8 @@ func (s *session) findOffset(topic string, asked *kmsg.ListOffsetsRequestTopicPa
 			found, err = p.Earliest()
 		case maxTimestamp:
 			found, err = p.OffsetOfMaxTimestamp()
-		case latestTieredTimestamp:
-			// Nothing is in remote storage.
+		case latestTieredTimestamp, earliestPendingUploadTimestamp:
+			// Nothing is in remote storage, nor will be.
 		default:
 			found, err = p.OffsetByTime(asked.Timestamp)
 		}

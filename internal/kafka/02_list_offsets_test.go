@@ -49,7 +49,7 @@ func TestListOffsets(t *testing.T) {
 		}
 		return codeNone
 	}
-	for version := int16(1); version <= 10; version++ {
+	for version := int16(1); version <= 11; version++ {
 		check(version, -1, 5, -1, codeNone)
 		check(version, -2, 0, -1, codeNone)
 		check(version, 1001, 1, 1001, codeNone)
@@ -66,7 +66,8 @@ func TestListOffsets(t *testing.T) {
 			check(version, -4, -1, -1, codeUnsupportedVersion)
 		}
 		check(version, -5, -1, -1, since(version, 9))
-		check(version, -6, -1, -1, codeUnsupportedVersion)
+		check(version, -6, -1, -1, since(version, 11))
+		check(version, -7, -1, -1, codeUnsupportedVersion)
 		if got := ask(version, "none", 0, -1, -1)[0]; code(got.ErrorCode) != codeUnknownTopicOrPartition {
 			t.Errorf("version %d, unknown topic: error %d", version, got.ErrorCode)
 		}
