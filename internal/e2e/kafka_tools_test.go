@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollway/rollway/internal/compat"
 	"github.com/rollway/rollway/internal/needs"
 )
 
@@ -30,7 +31,7 @@ var kafkaComplaints = regexp.MustCompile(`(?i)isvalid: false|invalid bytes|misma
 // but those that name a file.
 func dumpLogSegments(t *testing.T, files []string, each func(line string), flags ...string) {
 	t.Helper()
-	args := append([]string{"-Xmx512m", "-cp", filepath.Join(kafkaLib, "*"), "org.apache.kafka.tools.DumpLogSegments", "--files", strings.Join(files, ",")}, flags...)
+	args := append([]string{"-Xmx512m", javaLogLevel, "-cp", filepath.Join(kafkaLib, "*"), "org.apache.kafka.tools.DumpLogSegments", "--files", strings.Join(files, ",")}, flags...)
 	cmd := exec.Command(needs.Tool(t, "java"), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -85,6 +86,7 @@ func TestKafkaReadsFiles(t *testing.T) {
 	if kafkaLib == "" {
 		t.Skip("needs Apache Kafka's jars in ROLLWAY_KAFKA_LIB: run make compat-java")
 	}
+	compat.Report(t, javaSuite(t, "DumpLogSegments"))
 	data := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, data)
 	codecs := []string{"none", "gzip", "snappy", "lz4", "zstd"}
