@@ -988,9 +988,34 @@ func TestCompactIsRefused(t *testing.T) {
 	if !strings.Contains(log.String(), "cleanup.policy=compact: compaction is not built yet") {
 		t.Errorf("log %s", log)
 	}
+	// Another config can be altered beside it.
+	if _, err := e.AlterTopic("t", TopicChange{Set: map[string]string{"segment.bytes": "2097152"}}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := e.AlterTopic("t", TopicChange{Reset: []string{"cleanup.policy"}}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A topic of the node's own may ask for compaction, which is kept for later;
+// what is no policy at all is refused.
+func TestInternalTopic(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	spec := TopicSpec{Name: "__own", Partitions: 3, Internal: true, Configs: map[string]string{"cleanup.policy": "compact"}}
+	if _, err := e.CreateTopic(spec); err != nil {
+		t.Fatal(err)
+	}
+	e = reopen(t, e)
+	topic, err := e.Topic("__own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := topic.Config(); !c.Compacts || c.DeletesOld || len(topic.Partitions()) != 3 {
+		t.Errorf("compacts %v, deletes %v, %d partitions", c.Compacts, c.DeletesOld, len(topic.Partitions()))
+	}
+	spec.Name, spec.Configs = "__other", map[string]string{"cleanup.policy": "none"}
+	_, err = e.CreateTopic(spec)
+	matchError(t, err, topicconfig.ErrInvalidValue, "cleanup.policy")
 }
 
 // The schedule runs passes and unlinks what is due, by itself.

@@ -51,6 +51,10 @@ type TopicSpec struct {
 	Partitions int32
 	// Configs are Kafka's topic configs, by name.
 	Configs map[string]string
+	// Internal says that the node makes the topic for itself: cleanup.policy may
+	// be compact, which is kept for the cleaner to come; until then the topic
+	// keeps everything.
+	Internal bool
 }
 
 // TopicPlan is what a TopicSpec would become.
@@ -177,7 +181,11 @@ func (e *Engine) checkSpec(spec TopicSpec) error {
 	if err := e.checkPartitionCount(spec.Partitions); err != nil {
 		return err
 	}
-	_, err := topicconfig.Parse(spec.Configs, *e.defaults.Load())
+	parse := topicconfig.Parse
+	if spec.Internal {
+		parse = topicconfig.ParseStored
+	}
+	_, err := parse(spec.Configs, *e.defaults.Load())
 	return err
 }
 
@@ -281,11 +289,15 @@ func (e *Engine) configRecords(t *Topic, change TopicChange) ([]MetadataRecord, 
 		delete(configs, key)
 		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Remove: true})
 	}
-	for key, value := range change.Set {
-		configs[key] = value
-		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Value: value})
+	for _, key := range slices.Sorted(maps.Keys(change.Set)) {
+		// What the topic has already may be what can no longer be asked for.
+		if err := topicconfig.Validate(key, change.Set[key]); err != nil {
+			return nil, err
+		}
+		configs[key] = change.Set[key]
+		records = append(records, ConfigRecord{ID: t.ID(), Key: key, Value: change.Set[key]})
 	}
-	_, err = topicconfig.Parse(configs, *e.defaults.Load())
+	_, err = topicconfig.ParseStored(configs, *e.defaults.Load())
 	return records, err
 }
 
