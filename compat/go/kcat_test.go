@@ -88,7 +88,7 @@ func TestKcatProduceConsume(t *testing.T) {
 			if got != want.String() {
 				t.Errorf("%d bytes came out, want %d", len(got), want.Len())
 			}
-			if s.wire != "" && s.consume(t, topic, `%o %v\n`) != want.String() {
+			if s.wire != "" && s.rollway(t, "", "consume", topic, "--format", `%o %v\n`) != want.String() {
 				t.Error("the native protocol has other records")
 			}
 			if stored := storedCodec(t, s, topic); stored != codec {
@@ -102,6 +102,23 @@ func TestKcatProduceConsume(t *testing.T) {
 	f("none", "acks=all")
 	f("none", "acks=1")
 	f("snappy", "acks=0")
+}
+
+// kcat consumes what our own client has produced by the native protocol.
+func TestKcatReadsNative(t *testing.T) {
+	s := startServer(t)
+	if s.wire == "" {
+		t.Skip("needs our server")
+	}
+	for _, codec := range codecs {
+		topic, values := createTopic(t, s, 1), texts(codec, 100)
+		lines := strings.Join(values, "\n") + "\n"
+		s.rollway(t, lines, "produce", topic, "--compression", codec)
+		got := kcat(t, s, "consume what came by the native protocol", "", "-C", "-t", topic, "-p", "0", "-o", "beginning", "-e")
+		if got != lines {
+			t.Errorf("%s: %d bytes came out, want %d", codec, len(got), len(lines))
+		}
+	}
 }
 
 // storedCodec tells how the first batch of partition 0 is compressed.

@@ -98,11 +98,13 @@ func startServer(t *testing.T, flags ...string) *server {
 	return &server{wire: ready[1], kafka: ready[2]}
 }
 
-// consume returns what `rollway consume` prints of partition 0, by the native
-// protocol.
-func (s *server) consume(t *testing.T, topic, format string) string {
+// rollway runs a client command of the program, which speaks the native protocol,
+// and returns what it prints. There is none with another broker.
+func (s *server) rollway(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	return output(t, exec.CommandContext(t.Context(), program, "consume", topic, "--partition", "0", "--format", format, "--addr", s.wire))
+	cmd := exec.CommandContext(t.Context(), program, append(args, "--addr", s.wire)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	return output(t, cmd)
 }
 
 // output runs a command that must succeed and returns its standard output.
