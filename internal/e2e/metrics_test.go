@@ -26,22 +26,12 @@ func getHTTP(t *testing.T, url string) (code int, body string) {
 	return r.StatusCode, string(p)
 }
 
-// httpURL is where a server says in its log that it serves HTTP.
-func httpURL(t *testing.T, s *server) string {
-	t.Helper()
-	m := regexp.MustCompile(`\bhttp=(127\.0\.0\.1:\d+)`).FindStringSubmatch(s.stderr.String())
-	if m == nil {
-		t.Fatalf("no HTTP address in\n%s", s.stderr)
-	}
-	return "http://" + m[1]
-}
-
 // The built program shows what its commands have done, over a restart after a kill
 // too: then counters begin anew, and it is ready again when it has recovered.
 func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
 	s := startServer(t, dir, "--http", "127.0.0.1:0")
-	url := httpURL(t, s)
+	url := "http://" + s.http
 	s.run(nil, "topic", "create", "logs", "--partitions", "3")
 	const lines = 1000
 	s.run(strings.NewReader(strings.Repeat("a line of a log\n", lines)), "produce", "logs")
@@ -72,7 +62,7 @@ func TestMetrics(t *testing.T) {
 
 	s.kill()
 	s = startServer(t, dir, "--http", "127.0.0.1:0")
-	url = httpURL(t, s)
+	url = "http://" + s.http
 	var ready struct {
 		Status      string
 		Directories []struct {

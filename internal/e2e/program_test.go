@@ -65,6 +65,7 @@ type server struct {
 	pid    int    // of the server, also when cmd is a tracer
 	addr   string // of the native listener
 	kafka  string // of the Kafka listener, "" when it is off
+	http   string // of the HTTP listener, "" when it is off
 	stderr *syncBuffer
 	ended  chan struct{}
 	killed bool // by kill
@@ -120,7 +121,7 @@ func launch(t testing.TB, tracer []string, data string, args ...string) (s *serv
 			return s, false
 		}
 		addrs := readyAddrs(line)
-		if s.addr, s.kafka = addrs["wire"], addrs["kafka"]; s.addr == "" {
+		if s.addr, s.kafka, s.http = addrs["wire"], addrs["kafka"], addrs["http"]; s.addr == "" {
 			s.cmd.Process.Kill()
 			<-s.ended
 			t.Fatalf("the server said %q, want a ready line; stderr:\n%s", line, s.stderr)
