@@ -191,24 +191,15 @@ func (p *Partition) reported(err error) error {
 // the high watermark or above it, up to the end of the log. Errors as Fetch.
 func (p *Partition) Seek(off Offset) (Cursor, error) {
 	for {
-		if err := p.readable(); err != nil {
-			return Cursor{}, err
-		}
-		off, err := p.pastDamage(off)
-		if err != nil {
-			return Cursor{}, err
-		}
-		marks := p.marks.Load()
-		c := Cursor{offset: off}
-		empty, err := p.bound(off, marks)
-		if empty || err != nil {
+		c, marks, err := p.begin(off)
+		if err != nil || c.offset >= marks.highWatermark.offset {
 			return c, err
 		}
 		segment, limit := p.segmentAt(&c, marks)
 		if segment == nil || !segment.pin() {
 			continue
 		}
-		c.position, _, err = segment.locate(off, limit)
+		c.position, _, err = segment.locate(c.offset, limit)
 		segment.Release()
 		if err != nil && p.gone(segment) {
 			continue
@@ -216,6 +207,21 @@ func (p *Partition) Seek(off Offset) (Cursor, error) {
 		c.segment = segment
 		return c, p.reported(err)
 	}
+}
+
+// begin returns where who reads from off has to begin, behind damage that readers
+// are let past, and the marks that this is within.
+func (p *Partition) begin(off Offset) (Cursor, *offsetMarks, error) {
+	if err := p.readable(); err != nil {
+		return Cursor{}, nil, err
+	}
+	off, err := p.pastDamage(off)
+	if err != nil {
+		return Cursor{}, nil, err
+	}
+	marks := p.marks.Load()
+	_, err = p.bound(off, marks)
+	return Cursor{offset: off}, marks, err
 }
 
 // FetchNext returns the bytes that follow c, at most maxBytes and of one

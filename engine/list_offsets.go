@@ -83,6 +83,54 @@ func (p *Partition) OffsetOfMaxTimestamp() (FoundOffset, error) {
 	return p.OffsetByTime(newest)
 }
 
+// TimestampNear returns the timestamp, in ms, of the visible record at off as near
+// as can be told without opening its batch: with LogAppendTime exactly, else that
+// of the batch's first record, which is older by what the producer took to fill
+// the batch, or newer if its clock went back meanwhile. It is -1 at the high
+// watermark and above, and where the record has none. It reads batch headers for
+// at most one index interval and no records. Errors as Fetch.
+func (p *Partition) TimestampNear(off Offset) (int64, error) {
+	for {
+		c, marks, err := p.begin(off)
+		if err != nil {
+			return noTimestamp, err
+		}
+		if c.offset >= marks.highWatermark.offset {
+			return noTimestamp, nil
+		}
+		s, limit := p.segmentAt(&c, marks)
+		if s == nil || !s.pin() {
+			continue
+		}
+		timestamp, err := s.timestampNear(c.offset, limit)
+		s.Release()
+		if err != nil && p.gone(s) {
+			continue
+		}
+		return timestamp, p.reported(err)
+	}
+}
+
+// timestampNear is TimestampNear for an offset of the segment, which is pinned.
+func (s *Segment) timestampNear(off Offset, limit mark) (int64, error) {
+	at, _, err := s.locateIndexed(off, limit)
+	if err != nil {
+		return noTimestamp, err
+	}
+	scan, err := s.scan(at, limit.position, record.HeaderSize)
+	if err != nil {
+		return noTimestamp, err
+	}
+	defer scan.close()
+	switch {
+	case !scan.next():
+		return noTimestamp, scan.err
+	case scan.header.Attributes().LogAppendTime():
+		return scan.header.MaxTimestamp(), nil
+	}
+	return max(noTimestamp, scan.header.BaseTimestamp()), nil
+}
+
 // visiblePart is where the part of the segment ends that lies below the high
 // watermark; at position 0 if there is nothing to be seen.
 func visiblePart(s *Segment, marks *offsetMarks) mark {

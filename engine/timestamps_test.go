@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -26,6 +27,9 @@ func TestLogAppendTime(t *testing.T) {
 		}
 		if err := b.Verify(); err != nil {
 			t.Errorf("append %d: %v", i, err)
+		}
+		if near, err := p.TimestampNear(r.NextOffset - 1); near != highest || err != nil {
+			t.Errorf("append %d: timestamp near its end %d, %v, want %d", i, near, err, highest)
 		}
 		found, err := p.OffsetByTime(highest)
 		if err != nil || found.Timestamp != highest || found.Offset > r.BaseOffset {
@@ -65,8 +69,10 @@ func TestListOffsetsAgreesWithModel(t *testing.T) {
 		p := createTopic(t, e, "t", "index.interval.bytes", fmt.Sprint([]int{0, 150, 700, 4096}[seed]))
 		tune(p, segmentBytes(2500))
 		var records []timed
+		var near []int64 // of each record, the timestamp of the first in its batch
 		now := int64(1000)
 		for range 150 {
+			first := len(records)
 			var b record.Builder
 			b.Reset(record.BuilderOptions{Codec: record.Codec(random.IntN(5))})
 			for range 1 + random.IntN(5) {
@@ -75,6 +81,7 @@ func TestListOffsetsAgreesWithModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				records = append(records, timed{Offset(len(records)), now})
+				near = append(near, records[first].timestamp)
 			}
 			batch, err := b.Build(nil)
 			if err != nil {
@@ -105,6 +112,17 @@ func TestListOffsetsAgreesWithModel(t *testing.T) {
 			}
 			if got, err := p.OffsetOfMaxTimestamp(); got.Offset != newest.offset || got.Timestamp != newest.timestamp || err != nil {
 				t.Errorf("seed %d: newest record %+v, %v, want %+v", seed, got, err, newest)
+			}
+			for off, want := range near {
+				if got, err := p.TimestampNear(Offset(off)); got != want || err != nil {
+					t.Fatalf("seed %d: timestamp near %d is %d, %v, want %d", seed, off, got, err, want)
+				}
+			}
+			if got, err := p.TimestampNear(Offset(len(near))); got != noTimestamp || err != nil {
+				t.Errorf("timestamp at the high watermark %d, %v, want none", got, err)
+			}
+			if _, err := p.TimestampNear(Offset(len(near)) + 1); !errors.Is(err, ErrOffsetOutOfRange) {
+				t.Errorf("timestamp beyond the end: %v", err)
 			}
 			if got, err := p.Earliest(); got.Offset != 0 || err != nil {
 				t.Errorf("earliest %+v, %v", got, err)
@@ -155,6 +173,9 @@ func TestListOffsetsWithoutTimestamps(t *testing.T) {
 		}
 		if found, err := p.OffsetOfMaxTimestamp(); found.Offset != -1 || err != nil {
 			t.Errorf("newest: %+v, %v", found, err)
+		}
+		if near, err := p.TimestampNear(7); near != noTimestamp || err != nil {
+			t.Errorf("near 7: %d, %v", near, err)
 		}
 		e = reopen(t, e)
 		p = partition(t, e, "t")
