@@ -14,6 +14,8 @@ SEED     ?=
 # each thousand of them one round of each fault against the built server, for each
 # ten a flipped bit in a log, and for each ten thousand each way to harm each file.
 BUDGET   ?= 100000
+# How many histories of consumer groups `make histories` runs; SEED is that of the first.
+HISTORIES ?= 100000
 
 # Where `make compat-java` keeps Apache Kafka's jars, and `make compat` clients in
 # other languages.
@@ -26,7 +28,7 @@ COMPAT_RESULTS := $(CURDIR)/compat/results
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults mutants partitions connections compat compat-java compat-table bench golden
+.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections compat compat-java compat-table bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,7 +118,10 @@ $(KAFKA_LIB)/.fetched: compat/java/pom.xml
 	mvn -q -B -f compat/java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(KAFKA_LIB)
 	@touch $@
 
-mutants: ## plant known bugs in the engine, one after another, and fail unless tests find each
+histories: ## run HISTORIES random histories of consumer groups and look for broken promises; SEED replays a run
+	ROLLWAY_HISTORIES=$(HISTORIES) ROLLWAY_HISTORY_SEED=$(SEED) go test ./internal/coord -run '^Test(Histories|RestartAtAnyStep)$$' -v -count=1 -timeout 0
+
+mutants: ## plant known bugs in engine and group coordinator, one after another, and fail unless tests find each
 	ROLLWAY_MUTANTS=1 ROLLWAY_CRASH_SEED=$(SEED) go test ./internal/e2e -run '^TestMutants$$' -v -count=1 -timeout 60m
 
 partitions: ## start, stop and rest with 10,000 partitions, and start over 1 GiB that was not synced

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,17 +15,40 @@ import (
 	"github.com/rollway/rollway/internal/mutant"
 )
 
-// otherCheck is the test of the engine that finds a planted bug which no image of
-// a crash shows.
-var otherCheck = map[mutant.Mutant]string{
+// check is a test, or several, of a package.
+type check struct{ dir, tests string }
+
+// crashStates finds the bugs that otherCheck does not name.
+var crashStates = check{"engine", "TestCrashStates$"}
+
+// otherCheck is the test that finds a planted bug which no image of a crash shows.
+var otherCheck = map[mutant.Mutant]check{
 	// Below the recovery point an index is durable, so it is damaged by other
 	// means than a crash.
-	mutant.IndexTrusted: "TestWrongEntry",
+	mutant.IndexTrusted: {"engine", "TestWrongEntry"},
 	// A group is written when the one before it is durable, so a crash leaves
 	// nothing behind a damaged record; a bad disk does.
-	mutant.JournalPastDamage: "TestJournalDamage$",
+	mutant.JournalPastDamage: {"engine", "TestJournalDamage$"},
 	// Crash states have more descriptors than they need.
-	mutant.DirtyDescriptorEvicted: "TestUnsyncedFilesAreSyncedToBeClosed$",
+	mutant.DirtyDescriptorEvicted: {"engine", "TestUnsyncedFilesAreSyncedToBeClosed$"},
+	// The group coordinator has histories of its own.
+	mutant.CommitOfStaleGeneration: histories,
+	mutant.AssignmentBeforeSync:    histories,
+	mutant.OffsetBeforeSync:        histories,
+	mutant.ParkedMemberExpired:     histories,
+	mutant.FencedNotAnswered:       histories,
+	mutant.JoinPhaseNotTimed:       histories,
+	mutant.TombstoneNotReplayed:    histories,
+}
+
+var histories = check{"internal/coord", "TestHistories$"}
+
+// checkOf returns what finds a planted bug.
+func checkOf(m mutant.Mutant) check {
+	if c, ok := otherCheck[m]; ok {
+		return c
+	}
+	return crashStates
 }
 
 // Every planted bug is found: by the crash states, or by the test that is named
@@ -40,17 +64,27 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary := filepath.Join(t.TempDir(), "engine.test")
-	build := exec.Command("go", "test", "-c", "-tags", "mutants", "-o", binary, "./engine")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	binaries := map[string]string{} // by package
+	tests := map[string][]string{}
+	for _, m := range append([]mutant.Mutant{""}, mutant.All...) {
+		c := checkOf(m)
+		if !slices.Contains(tests[c.dir], c.tests) {
+			tests[c.dir] = append(tests[c.dir], c.tests)
+		}
+	}
+	for dir := range tests {
+		binaries[dir] = filepath.Join(t.TempDir(), filepath.Base(dir)+".test")
+		build := exec.Command("go", "test", "-c", "-tags", "mutants", "-o", binaries[dir], "./"+dir)
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	// run returns whether the tests have failed, and what they said.
-	run := func(m mutant.Mutant, tests string, states int64) (failed bool, said string) {
+	run := func(m mutant.Mutant, c check, states int64) (failed bool, said string) {
 		t.Helper()
-		cmd := exec.Command(binary, "-test.run", tests, "-test.v", "-test.timeout", "30m")
-		cmd.Dir = filepath.Join(root, "engine")
+		cmd := exec.Command(binaries[c.dir], "-test.run", c.tests, "-test.v", "-test.timeout", "30m")
+		cmd.Dir = filepath.Join(root, c.dir)
 		cmd.Env = append(os.Environ(), "ROLLWAY_MUTANT="+string(m), "ROLLWAY_CRASH_RANDOM=1",
 			"ROLLWAY_CRASH_STATES="+strconv.FormatInt(states, 10), "ROLLWAY_CRASH_SEED="+strconv.FormatInt(seed, 10))
 		out, err := cmd.CombinedOutput()
@@ -62,25 +96,18 @@ func TestMutants(t *testing.T) {
 		}
 		return err != nil, string(out)
 	}
-	checks := []string{"TestCrashStates$"}
-	for _, m := range mutant.All {
-		if check := otherCheck[m]; check != "" {
-			checks = append(checks, check)
+	// `make faults` and `make histories` try more of this.
+	for dir, tests := range tests {
+		if failed, said := run("", check{dir, strings.Join(tests, "|")}, states/10); failed {
+			t.Fatalf("the tests of %s fail without a planted bug:\n%s", dir, said)
 		}
-	}
-	// `make faults` tries more of this.
-	if failed, said := run("", strings.Join(checks, "|"), states/10); failed {
-		t.Fatalf("the tests fail without a planted bug:\n%s", said)
 	}
 	caught := 0
 	for _, m := range mutant.All {
-		check := otherCheck[m]
-		if check == "" {
-			check = "TestCrashStates$"
-		}
-		failed, said := run(m, check, states)
+		c := checkOf(m)
+		failed, said := run(m, c, states)
 		if !failed {
-			t.Errorf("%s: not found by %s", m, check)
+			t.Errorf("%s: not found by %s of %s", m, c.tests, c.dir)
 			continue
 		}
 		caught++
@@ -92,6 +119,7 @@ func TestMutants(t *testing.T) {
 var (
 	countLine     = regexp.MustCompile(`(\d+ crash states) of`)
 	violationLine = regexp.MustCompile(`_test\.go:\d+: (?:\S+: after \[.*?\], )?(crash before .*)`)
+	historyLine   = regexp.MustCompile(`_test\.go:\d+: (seed \d+), restart at -1 with 0(: .*)`)
 	failedLine    = regexp.MustCompile(`--- FAIL: (\S+)`)
 )
 
@@ -99,6 +127,9 @@ var (
 func verdict(said string) string {
 	if count, what := countLine.FindStringSubmatch(said), violationLine.FindStringSubmatch(said); count != nil && what != nil {
 		return "after " + count[1] + ": " + what[1]
+	}
+	if history := historyLine.FindStringSubmatch(said); history != nil {
+		return history[1] + history[2]
 	}
 	if failed := failedLine.FindStringSubmatch(said); failed != nil {
 		return "by " + failed[1]

@@ -33,6 +33,24 @@ const (
 	DirtyDescriptorEvicted Mutant = "dirty-descriptor-evicted"
 	// SnapshotTrusted believes a producer snapshot of offsets that were cut off.
 	SnapshotTrusted Mutant = "producer-snapshot-trusted"
+
+	// Those of the group coordinator.
+
+	// CommitOfStaleGeneration takes a commit of a member whose generation is over.
+	CommitOfStaleGeneration Mutant = "commit-of-stale-generation"
+	// AssignmentBeforeSync hands out an assignment that a crash can take back.
+	AssignmentBeforeSync Mutant = "assignment-before-sync"
+	// OffsetBeforeSync acknowledges a commit that a crash can take back.
+	OffsetBeforeSync Mutant = "offset-before-sync"
+	// ParkedMemberExpired lets the session of a member end while it waits for the
+	// others to join.
+	ParkedMemberExpired Mutant = "parked-member-expired"
+	// FencedNotAnswered forgets the parked answer of a static member that is replaced.
+	FencedNotAnswered Mutant = "fenced-not-answered"
+	// JoinPhaseNotTimed has a join phase in which nobody joins again wait for ever.
+	JoinPhaseNotTimed Mutant = "join-phase-not-timed"
+	// TombstoneNotReplayed has deleted offsets come back with a restart.
+	TombstoneNotReplayed Mutant = "tombstone-not-replayed"
 )
 
 // All lists them.
@@ -41,4 +59,6 @@ var All = []Mutant{
 	ShortWriteIgnored, IndexTrusted, RecoveryPointBeforeIndexSync,
 	TruncateBelowHighWatermark, JournalPastDamage, JournalWrappedEarly, SnapshotTrusted,
 	DirtyDescriptorEvicted,
+	CommitOfStaleGeneration, AssignmentBeforeSync, OffsetBeforeSync, ParkedMemberExpired,
+	FencedNotAnswered, JoinPhaseNotTimed, TombstoneNotReplayed,
 }

@@ -1,0 +1,79 @@
+package coord
+
+import (
+	"maps"
+	"slices"
+)
+
+// TopicOffsets are the committed offsets of a topic.
+type TopicOffsets struct {
+	Topic      string
+	Partitions []CommittedOffset
+}
+
+// CommittedOffset is one that was committed, or, with an Offset of -1, none.
+type CommittedOffset struct {
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32
+	Metadata    string
+	TopicID     [16]byte // zero: not known
+}
+
+// FetchOffsets carries out OffsetFetch for one group: the offsets of the
+// partitions, in that order, or of all that have one if topics is nil, sorted.
+// What is not durable is not seen. A group that is not there is no error: it has
+// no offsets. All offsets are stable, since there are no transactions.
+func (c *Coordinator) FetchOffsets(group string, topics []TopicPartitions) ([]TopicOffsets, Code) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g, code := c.find(group)
+	if code != None {
+		return nil, code
+	}
+	if g == nil {
+		g = &noGroup
+	}
+	if topics == nil {
+		return g.allOffsets(), None
+	}
+	fetched := make([]TopicOffsets, 0, len(topics))
+	for _, t := range topics {
+		partitions := make([]CommittedOffset, 0, len(t.Partitions))
+		offsets := g.offsets[t.Topic]
+		for _, p := range t.Partitions {
+			partitions = append(partitions, offsets[p].committed(p))
+		}
+		fetched = append(fetched, TopicOffsets{t.Topic, partitions})
+	}
+	return fetched, None
+}
+
+// committed returns what is fetched of an offset; o may be nil.
+func (o *offset) committed(partition int32) CommittedOffset {
+	if o == nil || o.value == nil {
+		return CommittedOffset{Partition: partition, Offset: -1, LeaderEpoch: -1}
+	}
+	v := o.value
+	return CommittedOffset{partition, v.offset, v.leaderEpoch, v.metadata, v.topicID}
+}
+
+func (g *group) allOffsets() []TopicOffsets {
+	var fetched []TopicOffsets
+	for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
+		t := TopicOffsets{Topic: topic}
+		offsets := g.offsets[topic]
+		for _, p := range slices.Sorted(maps.Keys(offsets)) {
+			if offsets[p].value != nil {
+				t.Partitions = append(t.Partitions, offsets[p].committed(p))
+			}
+		}
+		if len(t.Partitions) > 0 {
+			fetched = append(fetched, t)
+		}
+	}
+	return fetched
+}
+
+// noGroup stands for a group that is not there, where nothing is changed.
+var noGroup group
