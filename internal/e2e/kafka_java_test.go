@@ -56,12 +56,24 @@ var javaWarnings = regexp.MustCompile(`(?m)^.*(?:\] (?:WARN|ERROR) |Exception).*
 // and warn of nothing. It returns its standard output.
 func (j *javaTools) run(t *testing.T, stdin, main string, args ...string) string {
 	t.Helper()
+	return j.start(t, stdin, main, append([]string{"--bootstrap-server", j.kafka}, args...)...)
+}
+
+// runCommand is run for programs whose first argument is a command.
+func (j *javaTools) runCommand(t *testing.T, main, command string, args ...string) string {
+	t.Helper()
+	return j.start(t, "", main, append([]string{command, "--bootstrap-server", j.kafka}, args...)...)
+}
+
+// start runs the program with all its arguments.
+func (j *javaTools) start(t *testing.T, stdin, main string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	// Programs that run for seconds start faster with the first compiler alone.
 	line := []string{
 		"-Xmx256m", "-XX:TieredStopAtLevel=1", javaLogLevel,
-		"-cp", filepath.Join(kafkaLib, "*"), main, "--bootstrap-server", j.kafka,
+		"-cp", filepath.Join(kafkaLib, "*"), main,
 	}
 	cmd := exec.CommandContext(ctx, needs.Tool(t, "java"), append(line, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -241,4 +253,17 @@ func TestKafkaBroker(t *testing.T) {
 	wants(t, j.run(t, "", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
 		`(?m)^\S+ \(id: 0 rack: null isFenced: false\) -> \(`, `Produce\(0\): 0 to 13 \[usable: 13\]`, `Fetch\(1\): 4 to 17 \[usable: 17\]`,
 		`Metadata\(3\): 0 to 13 \[usable: 13\]`, `ApiVersions\(18\): 0 to 4 \[usable: 4\]`, `InitProducerId\(22\): 0 to 5 \[usable: 5\]`)
+}
+
+// What tools for clusters ask for is answered as by a cluster of one node that is
+// in order.
+func TestKafkaCluster(t *testing.T) {
+	j := startJavaTools(t, "kafka-leader-election, kafka-reassign-partitions, kafka-cluster")
+	j.server.run(nil, "topic", "create", "led", "--partitions", "2")
+	wants(t, j.run(t, "", "org.apache.kafka.tools.LeaderElectionCommand", "--election-type", "preferred", "--topic", "led", "--partition", "1"),
+		`Valid replica already elected for partitions led-1`)
+	j.run(t, "", "org.apache.kafka.tools.LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions")
+	wants(t, j.run(t, "", "org.apache.kafka.tools.reassign.ReassignPartitionsCommand", "--list"), `No partition reassignments found\.`)
+	wants(t, j.runCommand(t, "org.apache.kafka.tools.ClusterTool", "cluster-id"), `^Cluster ID: \S{22}\n$`)
+	wants(t, j.runCommand(t, "org.apache.kafka.tools.ClusterTool", "list-endpoints"), `(?m)^0 127\.0\.0\.1 \d+ null unfenced broker`)
 }
