@@ -29,11 +29,15 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// The client for JavaScript passes its checks.
+// The clients for JavaScript pass their checks.
 func TestJavaScript(t *testing.T) {
-	runScript(t, func(s *server) *exec.Cmd {
-		return exec.Command("node", "../js/kafkajs_checks.js", s.kafka, filepath.Join(scripts, "js"))
-	})
+	for _, script := range []string{"kafkajs_checks.js", "platformatic_checks.mjs"} {
+		t.Run(script, func(t *testing.T) {
+			runScript(t, func(s *server) *exec.Cmd {
+				return exec.Command("node", filepath.Join("../js", script), s.kafka, filepath.Join(scripts, "js"))
+			})
+		})
+	}
 }
 
 // librdkafkaWarning is how librdkafka logs a warning, or what is worse, to

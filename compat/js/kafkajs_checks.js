@@ -1,25 +1,18 @@
-// Runs kafkajs against the server at the address given, and prints a line of
-// JSON for each check, as compat/python/checks.py does.
+// kafkajs against the server.
 'use strict';
 
 const assert = require('node:assert/strict');
-const { createRequire } = require('node:module');
-const { join } = require('node:path');
+const { address, load, run, texts } = require('./checks');
 
-// The modules are installed outside of the checkout.
-const load = createRequire(join(process.argv[3], 'package.json'));
 const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = load('kafkajs');
-const version = load('kafkajs/package.json').version;
 
 const what = 'produce with none and gzip, offsets, administer';
 const complaints = []; // what kafkajs logs as a warning or worse
 const kafka = new Kafka({
-  brokers: [process.argv[2]],
+  brokers: [address],
   logLevel: logLevel.WARN,
   logCreator: () => ({ namespace, log }) => complaints.push(`${namespace}: ${log.message} ${log.error || ''}`),
 });
-
-const texts = (label, n) => Array.from({ length: n }, (_, i) => `${label} record ${i} ${'log line '.repeat(i % 40)}`);
 
 async function withAdmin(f) {
   const admin = kafka.admin();
@@ -101,21 +94,4 @@ const checks = {
   },
 };
 
-async function main() {
-  for (const [test, check] of Object.entries(checks)) {
-    let failure = '';
-    try {
-      await check(`kafkajs-${test}-${Date.now()}`);
-      if (complaints.length > 0) {
-        failure = ['it has logged:', ...complaints].join('\n');
-      }
-    } catch (error) {
-      failure = [error.stack, ...complaints].join('\n');
-    }
-    complaints.length = 0;
-    process.exitCode = process.exitCode || (failure === '' ? 0 : 1);
-    console.log(JSON.stringify({ client: 'kafkajs', version, what, test, failure }));
-  }
-}
-
-main();
+run('kafkajs', what, checks, complaints);
