@@ -115,11 +115,16 @@ func table(results []result) []byte {
 	var page bytes.Buffer
 	page.WriteString(head)
 	var rows []string
+	total := map[string]int{}
 	for s, n := range counts {
+		for outcome, count := range n {
+			total[outcome] += count
+		}
 		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %d | %d | %d |\n", s.Client, s.Version, s.What, n["passed"], n["failed"], n["skipped"]))
 	}
 	slices.Sort(rows)
 	page.WriteString(strings.Join(rows, ""))
+	fmt.Fprintf(&page, "| all | | | %d | %d | %d |\n", total["passed"], total["failed"], total["skipped"])
 	for _, outcome := range []string{"failed", "skipped"} {
 		if list := others[outcome]; len(list) > 0 {
 			slices.Sort(list)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The page has a row for each suite, counts each test once, and names what did
-// not pass.
+// The page has a row for each suite and one for all, counts each test once, and
+// names what did not pass.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "page.md")
@@ -38,6 +38,7 @@ func TestRun(t *testing.T) {
 	want := head + `| kcat | 1.7.1 | consume | 0 | 0 | 1 |
 | kcat | 1.7.1 | list | 1 | 1 | 0 |
 | sarama | 1 | list | 1 | 0 | 0 |
+| all | | | 2 | 1 | 1 |
 
 ## What failed
 
