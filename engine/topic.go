@@ -84,7 +84,7 @@ func (e *Engine) Topic(name string) (*Topic, error) {
 	if t := (*e.topics.Load())[name]; t != nil {
 		return t, nil
 	}
-	return nil, fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	return nil, fmt.Errorf("%w: %s", ErrUnknownTopic, quoted(name))
 }
 
 // TopicByID returns the topic of that id, or ErrUnknownTopic. Nothing is
@@ -104,7 +104,7 @@ func (e *Engine) TopicByID(id TopicID) (*Topic, error) {
 func (e *Engine) Partition(topic []byte, index int32) (*Partition, error) {
 	t := (*e.topics.Load())[string(topic)]
 	if t == nil {
-		return nil, fmt.Errorf("%w: %q", ErrUnknownTopic, topic)
+		return nil, fmt.Errorf("%w: %s", ErrUnknownTopic, quoted(string(topic[:min(len(topic), maxTopicNameLen)])))
 	}
 	return t.Partition(index)
 }

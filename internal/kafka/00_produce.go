@@ -38,6 +38,10 @@ type produce struct {
 	timeout         time.Duration
 	topics          []produceTopic
 
+	// Bounded for one request:
+	inspected int // bytes that refused batches were inflated to
+	texts     int // bytes of texts in the answer
+
 	// While the answer waits.
 	deadline time.Time // zero: none
 	names    []byte    // memory of the topics' names
@@ -66,6 +70,10 @@ type producePartition struct {
 }
 
 var produces = sync.Pool{New: func() any { return new(produce) }}
+
+// maxProduceTexts bounds the texts in one answer: those of 800 partitions at
+// least.
+const maxProduceTexts = 256 << 10
 
 // A produce that is larger is left to the garbage collector.
 const (
@@ -142,7 +150,9 @@ func (p *produce) check(t *produceTopic, q *producePartition) error {
 		return fmt.Errorf("%w: %d, want -1, 0 or 1", errInvalidAcks, p.acks)
 	}
 	if p.transactionalID != nil {
-		return fmt.Errorf("%w: transactional id %q, want none: transactions are not supported", errNoTransactions, p.transactionalID)
+		// Cut before it is formatted, which would copy all of it for each partition.
+		id := p.transactionalID[:min(len(p.transactionalID), 100)]
+		return fmt.Errorf("%w: transactional id %q, want none: transactions are not supported", errNoTransactions, id)
 	}
 	found, err := p.session.partition(t.name, t.id, p.header.version >= 13, q.index)
 	if err != nil {
@@ -220,9 +230,19 @@ func (p *produce) settle(out *netloop.Out) error {
 
 // refuse notes why nothing was appended for q.
 func (p *produce) refuse(q *producePartition, err error) {
-	q.code, q.text = p.session.refuse("Produce", err)
+	p.fail(q, err)
 	if p.header.version >= 8 && q.code == codeInvalidTimestamp {
-		q.records = p.session.untimely(q.partition, q.request.Batches)
+		q.records = p.untimely(q)
+	}
+}
+
+// fail notes an error. Of a request that wants many the last come without a text:
+// the first say what is wrong.
+func (p *produce) fail(q *producePartition, err error) {
+	q.code, q.text = p.session.refuse("Produce", err)
+	q.text = shortened(q.text)
+	if p.texts += len(q.text); p.texts > maxProduceTexts {
+		q.text = ""
 	}
 }
 
@@ -328,7 +348,7 @@ func (p *produce) conclude(q *producePartition) {
 	if err == nil {
 		err = fmt.Errorf("%w: %s: the batch is in the log and was not durable within %v", errUnacknowledged, q.partition, p.timeout)
 	}
-	q.code, q.text = p.session.refuse("Produce", err)
+	p.fail(q, err)
 }
 
 // appendTo appends the answer for one partition.
@@ -388,6 +408,7 @@ func (p *produce) recycle() {
 		return
 	}
 	p.session, p.header, p.transactionalID = nil, header{}, nil
+	p.inspected, p.texts = 0, 0
 	p.topics, p.deadline, p.topicAt, p.at, p.awaited = p.topics[:0], time.Time{}, 0, 0, nil
 	produces.Put(p)
 }

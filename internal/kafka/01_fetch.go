@@ -73,6 +73,9 @@ type forgottenTopic struct {
 	partitions []int32
 }
 
+// maxTopicNameBytes is Kafka's bound (Topic.MAX_NAME_LENGTH).
+const maxTopicNameBytes = 249
+
 var fetches = sync.Pool{New: func() any { return new(fetch) }}
 
 // fetch answers a Fetch, or lets it wait.
@@ -96,6 +99,10 @@ func (s *session) fetch(r *request, out *netloop.Out) error {
 	f.reads.drop()
 	f.parked = true
 	f.deadline = time.Now().Add(f.maxWait)
+	if s.longestWait > 0 {
+		// Meanwhile nobody notices when the client is gone.
+		f.deadline = time.Now().Add(min(f.maxWait, s.longestWait))
+	}
 	s.waits = true
 	s.inFlight += f.header.bytes
 	out.Defer(f)
@@ -183,8 +190,12 @@ func readTopic(r *reader, version int16) (name []byte, id engine.TopicID) {
 	if version >= 13 {
 		return nil, r.uuid()
 	}
-	if name = r.view(); name == nil {
+	switch name = r.view(); {
+	case name == nil:
 		r.fail("topic without a name")
+	case len(name) > maxTopicNameBytes:
+		// No topic has it, and a fetch session would keep it.
+		r.fail("topic with a name of %d bytes, want at most %d", len(name), maxTopicNameBytes)
 	}
 	return name, id
 }
@@ -192,7 +203,7 @@ func readTopic(r *reader, version int16) (name []byte, id engine.TopicID) {
 // open finds out what f reads, or why it is refused as a whole.
 func (f *fetch) open() {
 	s := f.session
-	f.maxBytes = min(f.maxBytes, int64(s.node.Settings().FetchMaxBytes()))
+	f.maxBytes = min(f.maxBytes, int64(s.node.Settings().FetchMaxBytes()), maxFetchBytes)
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	if f.own == nil {
 		f.own = new(fetchSession)

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -491,5 +492,38 @@ func TestFetchPipelined(t *testing.T) {
 		if want := log[from:min(len(log), from+size*(1+i%2*15))]; !bytes.Equal(got[0].RecordBatches, want) {
 			t.Fatalf("request %d: %d bytes, want %d", i, len(got[0].RecordBatches), len(want))
 		}
+	}
+}
+
+// However long a Fetch is to wait, it waits for no longer than a connection may be
+// idle: nobody would notice that its client is gone.
+func TestFetchWaitIsBounded(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	createTopic(t, f, "t", 1)
+	f.longestWait = 50 * time.Millisecond
+	c := dial(t, f)
+	m := fetchOf(f, wantedOf{topic: "t"})
+	m.MaxWaitMillis = math.MaxInt32
+	if response, _ := c.fetched(m, 12); response.ErrorCode != 0 {
+		t.Errorf("%+v", response)
+	}
+}
+
+// However many bytes a client and the settings allow, the length of an answer is
+// one that its frame can carry.
+func TestFetchSizeIsBounded(t *testing.T) {
+	f := openFrontend(t, node.Options{Settings: map[string]string{"fetch.max.bytes": "2147483647"}})
+	m := fetchOf(f)
+	m.MaxBytes = math.MaxInt32
+	var asked fetch
+	m.SetVersion(4)
+	r := newReader(m.AppendTo(nil), false)
+	if err := asked.read(&r, 4); err != nil {
+		t.Fatal(err)
+	}
+	asked.session = newSession(f, peer)
+	asked.open()
+	if asked.maxBytes > maxFetchBytes {
+		t.Errorf("%d bytes, want at most %d", asked.maxBytes, maxFetchBytes)
 	}
 }

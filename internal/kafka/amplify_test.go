@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
 )
@@ -121,6 +124,50 @@ var amplifiers = []amplified{
 		}
 		return m
 	}},
+	{"Produce, a long transactional id", 9, func(n int) kmsg.Request {
+		m := kmsg.NewPtrProduceRequest()
+		m.Acks, m.TransactionID = 1, kmsg.StringPtr(strings.Repeat("x", 256<<10))
+		m.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
+		return m
+	}},
+	{"Produce, a topic with a long name", 9, func(n int) kmsg.Request {
+		m := kmsg.NewPtrProduceRequest()
+		m.Acks = 1
+		m.Topics = []kmsg.ProduceRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
+		return m
+	}},
+	{"Produce, batches that inflate", 9, func(n int) kmsg.Request {
+		m := kmsg.NewPtrProduceRequest()
+		m.Acks = 1
+		m.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
+		for i := range m.Topics[0].Partitions {
+			m.Topics[0].Partitions[i].Records = bomb()
+		}
+		return m
+	}},
+	{"Fetch, a topic with a long name", 12, func(n int) kmsg.Request {
+		m := kmsg.NewPtrFetchRequest()
+		m.Topics = []kmsg.FetchRequestTopic{{Topic: strings.Repeat("\x00", maxTopicNameBytes), Partitions: make([]kmsg.FetchRequestTopicPartition, n)}}
+		return m
+	}},
+	{"ListOffsets, a topic with a long name", 6, func(n int) kmsg.Request {
+		m := kmsg.NewPtrListOffsetsRequest()
+		m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.ListOffsetsRequestTopicPartition, n)}}
+		for i := range m.Topics[0].Partitions {
+			m.Topics[0].Partitions[i].Partition = int32(i)
+		}
+		return m
+	}},
+	{"OffsetForLeaderEpoch, a topic with a long name", 4, func(n int) kmsg.Request {
+		m := kmsg.NewPtrOffsetForLeaderEpochRequest()
+		m.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.OffsetForLeaderEpochRequestTopicPartition, n)}}
+		return m
+	}},
+	{"DeleteRecords, a topic with a long name", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDeleteRecordsRequest()
+		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
+		return m
+	}},
 	{"DescribeTopicPartitions, unknown", 0, func(n int) kmsg.Request {
 		m := kmsg.NewPtrDescribeTopicPartitionsRequest()
 		for i := range n {
@@ -130,6 +177,21 @@ var amplifiers = []amplified{
 	}},
 }
 
+// bomb is a batch of about 4 KiB whose records are 4 MiB, and older than a topic
+// takes them.
+var bomb = sync.OnceValue(func() record.Batch {
+	var b record.Builder
+	b.Reset(record.BuilderOptions{Codec: record.CodecGzip})
+	if err := b.Append(0, nil, make([]byte, 4<<20-100)); err != nil {
+		panic(err)
+	}
+	batch, err := b.Build(nil)
+	if err != nil {
+		panic(err)
+	}
+	return batch
+})
+
 // A request of up to 1 MiB is answered by at most 4 MiB, or refused: however
 // much it asks for, the largest answer that any number of things has is bounded,
 // and so is what was allocated for it.
@@ -137,9 +199,13 @@ func TestAmplification(t *testing.T) {
 	f := openFrontend(t, node.Options{})
 	createTopic(t, f, "t", 1)
 	createTopic(t, f, "u", 1)
+	old := engine.TopicChange{Set: map[string]string{"message.timestamp.before.max.ms": "1"}}
+	if _, err := f.engine.AlterTopic("t", old); err != nil {
+		t.Fatal(err)
+	}
 	for _, a := range amplifiers {
 		most, mostAllocated, mostFrame := 0, uint64(0), 0
-		for n := 1500; n <= 1<<20; n *= 2 {
+		for n := 150; n <= 1<<20; n *= 2 {
 			frame := frameOf(a.build(n), a.version, 1)
 			if len(frame) > 1<<20 {
 				break

@@ -174,7 +174,12 @@ func settle(m kmsg.Request) {
 		m.IsolationLevel, m.Rack = 0, ""
 		m.MaxWaitMillis = max(0, m.MaxWaitMillis)
 		m.MaxBytes = max(0, m.MaxBytes)
+		cut := func(name *string) { *name = (*name)[:min(len(*name), maxTopicNameBytes)] }
+		for i := range m.ForgottenTopics {
+			cut(&m.ForgottenTopics[i].Topic)
+		}
 		for i := range m.Topics {
+			cut(&m.Topics[i].Topic)
 			for j := range m.Topics[i].Partitions {
 				p := &m.Topics[i].Partitions[j]
 				p.ReplicaDirectoryID, p.HighWatermark, p.LogStartOffset = [16]byte{}, math.MaxInt64, -1

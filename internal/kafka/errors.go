@@ -183,8 +183,14 @@ func (s *session) outcome(api string, err error) (errorCode int16, message *stri
 		return 0, nil
 	}
 	c, text := s.refuse(api, err)
-	if len(text) > maxTextBytes {
-		text = strings.ToValidUTF8(text[:maxTextBytes-len("...")], "") + "..."
-	}
+	text = shortened(text)
 	return int16(c), &text
+}
+
+// shortened returns a text as it goes into an answer, which has bounds.
+func shortened(text string) string {
+	if len(text) <= maxTextBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxTextBytes-len("...")], "") + "..."
 }

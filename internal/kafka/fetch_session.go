@@ -48,6 +48,7 @@ type fetchSession struct {
 func (s *fetchSession) want(f *frontend, topics []fetchTopic) {
 	for i := range topics {
 		t := &topics[i]
+		unknown := "" // its name as a string, once it is needed
 		for j := range t.partitions {
 			w := &t.partitions[j]
 			if s.byKey != nil {
@@ -56,13 +57,28 @@ func (s *fetchSession) want(f *frontend, topics []fetchTopic) {
 					continue
 				}
 			}
-			s.add(f, t, w)
+			p := s.add(w)
+			p.key = partitionKey{id: t.id, index: w.index}
+			p.partition, _ = f.partition(t.name, t.id, s.ids, w.index) // the look at it says why not
+			switch {
+			case s.ids:
+			case p.partition != nil:
+				p.key.name = p.partition.Topic() // not a new string
+			default:
+				if unknown == "" {
+					unknown = string(t.name)
+				}
+				p.key.name = unknown
+			}
+			if s.byKey != nil {
+				s.byKey[p.key] = p
+			}
 		}
 	}
 }
 
-// add puts a partition behind the others.
-func (s *fetchSession) add(f *frontend, t *fetchTopic, w *wantedPartition) {
+// add puts a partition, whose key is to be set, behind the others.
+func (s *fetchSession) add(w *wantedPartition) *fetchedPartition {
 	n := len(s.partitions)
 	if n < cap(s.partitions) {
 		s.partitions = s.partitions[:n+1]
@@ -74,18 +90,7 @@ func (s *fetchSession) add(f *frontend, t *fetchTopic, w *wantedPartition) {
 	}
 	p := s.partitions[n]
 	p.wants, p.toldHighWatermark, p.toldLogStart = *w, -1, -1
-	p.key = partitionKey{id: t.id, index: w.index}
-	p.partition, _ = f.partition(t.name, t.id, s.ids, w.index) // the look at it says why not
-	switch {
-	case s.ids:
-	case p.partition != nil:
-		p.key.name = p.partition.Topic() // not a new string
-	default:
-		p.key.name = string(t.name)
-	}
-	if s.byKey != nil {
-		s.byKey[p.key] = p
-	}
+	return p
 }
 
 // forget drops partitions. Under mu.

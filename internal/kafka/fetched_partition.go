@@ -41,9 +41,9 @@ type fetchedPartition struct {
 	gave                            bool // data, in the answer that is being made
 }
 
-// maxFirstBatch is the size of the largest batch that an answer can carry: its
-// frame's length is an int32, and 64 MiB are more than all the heads.
-const maxFirstBatch = math.MaxInt32 - 64<<20
+// maxFetchBytes is how many bytes of batches an answer can carry: its frame's
+// length is an int32, and 64 MiB are more than all the heads.
+const maxFetchBytes = math.MaxInt32 - 64<<20
 
 // noOffsets are told with an error.
 var noOffsets = engine.Offsets{LogStart: -1, LastStable: -1, HighWatermark: -1, LogEnd: -1, Flushed: -1}
@@ -127,7 +127,7 @@ func (p *fetchedPartition) cut(f *fetch, limit int64, whole bool) error {
 		return err
 	}
 	p.offsets, p.atEnd = slice.Offsets, slice.AtEnd
-	if slice.Len <= limit || whole && slice.Len <= maxFirstBatch {
+	if slice.Len <= limit || whole && slice.Len <= maxFetchBytes {
 		p.data = slice.Range
 		return nil
 	}
@@ -136,7 +136,7 @@ func (p *fetchedPartition) cut(f *fetch, limit int64, whole bool) error {
 	p.atEnd = false
 	if whole {
 		return fmt.Errorf("%w: the batch at offset %d of %s has %d bytes, an answer carries at most %d",
-			engine.ErrMessageTooLarge, p.wants.offset, p.partition, slice.Len, maxFirstBatch)
+			engine.ErrMessageTooLarge, p.wants.offset, p.partition, slice.Len, maxFetchBytes)
 	}
 	return nil // an incomplete first batch would not help anybody
 }

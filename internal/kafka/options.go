@@ -26,7 +26,8 @@ type Options struct {
 	// that is every address of the host, the one that the client has come to.
 	Advertised Address
 
-	// IdleTimeout closes a connection that is silent and waits for no answer.
+	// IdleTimeout closes a connection that is silent and waits for no answer. No
+	// Fetch waits for longer, whatever it says.
 	// Default 10 minutes (connections.max.idle.ms); negative: never.
 	IdleTimeout time.Duration
 
@@ -48,16 +49,20 @@ type Options struct {
 	SendBuffer   int
 }
 
+// idle returns IdleTimeout with its default; 0 is never.
+func (o Options) idle() time.Duration {
+	switch {
+	case o.IdleTimeout == 0:
+		return 10 * time.Minute
+	case o.IdleTimeout < 0:
+		return 0
+	}
+	return o.IdleTimeout
+}
+
 // netloop returns the options of the driver of o's listener.
 func (o Options) netloop(n *node.Node) netloop.Options {
 	limits := n.Limits()
-	idle := o.IdleTimeout
-	switch {
-	case idle == 0:
-		idle = 10 * time.Minute
-	case idle < 0:
-		idle = 0
-	}
 	name := o.Name
 	if name == "" {
 		name = "kafka"
@@ -68,7 +73,7 @@ func (o Options) netloop(n *node.Node) netloop.Options {
 		MaxFrameBytes:       limits.MaxFrameBytes + sizeBytes,
 		Budget:              n.Budget(),
 		FrameTimeout:        o.FrameTimeout,
-		IdleTimeout:         idle,
+		IdleTimeout:         o.idle(),
 		StallTimeout:        o.StallTimeout,
 		Congestion:          o.Congestion,
 		NotSentLowat:        o.NotSentLowat,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 )
 
@@ -17,20 +16,30 @@ type recordError struct {
 const (
 	// maxRecordErrors bounds how many records are named: enough to see which.
 	maxRecordErrors = 16
-	// maxInspected bounds what a refused batch is inflated to, in bytes.
+	// maxInspected bounds what the refused batches of one request are inflated
+	// to, in bytes.
 	maxInspected = 4 << 20
 )
 
-// untimely returns the records of a batch whose timestamps the topic of p does
-// not take. None if the batch cannot be read within bounds.
-func (f *frontend) untimely(p *engine.Partition, batch record.Batch) (errs []recordError) {
-	topic, err := f.engine.Topic(p.Topic())
+// untimely returns the records of the batch for q whose timestamps its topic does
+// not take. None if the batch cannot be read within what p may inflate.
+func (p *produce) untimely(q *producePartition) (errs []recordError) {
+	topic, err := p.session.engine.Topic(q.partition.Topic())
 	if err != nil {
 		return nil
 	}
-	records, err := batch.Decompress(nil, maxInspected)
-	if err != nil {
+	batch := record.Batch(q.request.Batches)
+	room := maxInspected - p.inspected
+	if room <= 0 {
 		return nil
+	}
+	records, err := batch.Decompress(nil, room)
+	if err != nil {
+		p.inspected = maxInspected // it may have been inflated up to there
+		return nil
+	}
+	if batch.Codec() != record.CodecNone {
+		p.inspected += len(records)
 	}
 	config := topic.Config()
 	nowMs := time.Now().UnixMilli()

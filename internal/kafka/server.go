@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/metrics"
@@ -35,6 +36,8 @@ type frontend struct {
 	// where they have found it.
 	advertised Address
 
+	longestWait time.Duration // of a Fetch; 0 is without bound
+
 	fetchSessions *fetchSessions // of the node
 
 	closing node.Closing
@@ -59,7 +62,7 @@ type fetchSessionsKey struct{}
 
 // newFrontend returns what sessions of a listener at local share.
 func newFrontend(n *node.Node, local net.Addr, o Options) *frontend {
-	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised}
+	f := &frontend{node: n, engine: n.Engine(), maxFrame: n.Limits().MaxFrameBytes, advertised: o.Advertised, longestWait: o.idle()}
 	f.requests = n.Metrics().Frontend(requestsSpec())
 	f.fetchSessions = n.Shared(fetchSessionsKey{}, func() any { return newFetchSessions() }).(*fetchSessions)
 	f.maxBatch = min(f.maxFrame, wire.MaxFrameCap) - wire.FrameOverhead
