@@ -85,7 +85,7 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 		if t.Topic == nil {
 			continue
 		}
-		if _, err := s.engine.Topic(*t.Topic); err != nil {
+		if s.engine.Topics()[*t.Topic] == nil {
 			names = append(names, *t.Topic)
 		}
 	}
@@ -94,24 +94,24 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 
 // createAll creates topics with the defaults of this node, and returns why
 // some were not.
-func (f *frontend) createAll(names []string) (failed map[string]error) {
+func (s *session) createAll(names []string) (failed map[string]error) {
 	failed = map[string]error{}
-	refused := f.checkReplicationFactor(-1)
+	refused := s.checkReplicationFactor(-1)
 	for _, name := range names {
 		err := refused
 		if err == nil {
-			_, err = f.engine.CreateTopic(engine.TopicSpec{Name: name})
+			_, err = s.engine.CreateTopic(engine.TopicSpec{Name: name})
 		}
-		if err != nil && !f.exists(name) {
+		if err != nil && !s.exists(name) {
 			failed[name] = err
 		}
 	}
-	if len(failed) > 0 {
-		// One line, whatever a client asks for.
-		for _, err := range failed {
-			f.node.Log().Info("topics were not created when they were asked for", "count", len(failed), "one reason", err)
-			break
+	for _, err := range failed {
+		// One line, whatever a client asks for and however often.
+		if !s.logged.Swap(true) {
+			s.node.Log().Info("topics were not created when they were asked for", "peer", s.peer.Remote, "count", len(failed), "one reason", err)
 		}
+		break
 	}
 	return failed
 }

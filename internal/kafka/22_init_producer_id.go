@@ -33,7 +33,7 @@ func (s *session) initProducerID(r *request, out *netloop.Out) error {
 		if m.TransactionalID != nil && !s.logged.Swap(true) {
 			// The answer has no room for a text.
 			s.node.Log().Warn("a producer asked for transactions, which are not supported: it was refused",
-				"peer", s.peer.Remote, "transactional_id", *m.TransactionalID)
+				"peer", s.peer.Remote, "transactional_id", shortened(*m.TransactionalID))
 		}
 		return nil
 	}

@@ -28,7 +28,10 @@ var (
 // closes; o may be the zero value.
 func openFrontend(t testing.TB, o node.Options) *frontend {
 	t.Helper()
-	o.DataDir, o.Log = t.TempDir(), quiet
+	o.DataDir = t.TempDir()
+	if o.Log == nil {
+		o.Log = quiet
+	}
 	o.Engine.JournalBytes = 1 << 20
 	n, err := node.Open(o)
 	if err != nil {
