@@ -158,6 +158,9 @@ func (p *produce) check(t *produceTopic, q *producePartition) error {
 	if err != nil {
 		return err
 	}
+	if err := checkNotInternal(found.Topic()); err != nil {
+		return err
+	}
 	if err := p.checkBatch(found, q.request.Batches); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -82,8 +83,8 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 		return nil
 	}
 	for _, t := range m.Topics {
-		if t.Topic == nil {
-			continue
+		if t.Topic == nil || isInternal(*t.Topic) {
+			continue // an internal topic is made by who keeps records in it
 		}
 		if s.engine.Topics()[*t.Topic] == nil {
 			names = append(names, *t.Topic)
@@ -220,6 +221,14 @@ func leaderOf(p *engine.Partition, node int32) (leader, epoch int32, errorCode i
 // isInternal tells whether clients are to leave a topic alone.
 func isInternal(name string) bool {
 	return name == "__consumer_offsets" || name == "__transaction_state"
+}
+
+// checkNotInternal refuses to change the records of a topic that is internal.
+func checkNotInternal(name string) error {
+	if isInternal(name) {
+		return fmt.Errorf("%w: the records of %s are not for clients to change", errInternalTopic, name)
+	}
+	return nil
 }
 
 // autoCreateTopics is Kafka's auto.create.topics.enable.

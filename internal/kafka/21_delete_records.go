@@ -76,6 +76,9 @@ func (s *session) deleteBelow(topic string, partition int32, before engine.Offse
 	if err != nil {
 		return -1, err
 	}
+	if err := checkNotInternal(topic); err != nil {
+		return -1, err
+	}
 	if err := checkDeletable(t.Config()); err != nil {
 		return -1, err
 	}

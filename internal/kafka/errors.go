@@ -76,6 +76,7 @@ var (
 	errPolicyViolation          = errors.New("kafka: policy violation")
 	errTopicDeletionDisabled    = errors.New("kafka: deletion of topics is disabled")
 	errMismatchedEndpoint       = errors.New("kafka: mismatched endpoint type")
+	errInternalTopic            = errors.New("kafka: internal topic")
 	errUnsupportedEndpoint      = errors.New("kafka: unsupported endpoint type")
 )
 
@@ -132,6 +133,7 @@ var refusals = []struct {
 	{errInvalidRequest, codeInvalidRequest},
 	{errPolicyViolation, codePolicyViolation},
 	{errTopicDeletionDisabled, codeTopicDeletionDisabled},
+	{errInternalTopic, codeInvalidTopic},
 	{errMismatchedEndpoint, codeMismatchedEndpoint},
 	{errUnsupportedEndpoint, codeUnsupportedEndpoint},
 }
