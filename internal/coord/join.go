@@ -220,6 +220,9 @@ func (c *Coordinator) joinReplacing(m *member, r *JoinRequest, now time.Time) *P
 	p := c.parkJoin(m, now)
 	switch {
 	case g.state == Stable && g.selectProtocol() == g.protocol:
+		// The sync phase may still wait for the old one, and would take the new one,
+		// which waits for this answer, for who has missed it.
+		c.hasSynced(m)
 		c.persistReplaced(m, p, leader, r.SkipAssignment, now)
 	case g.state == PreparingRebalance:
 		c.completeIfJoined(g, now)

@@ -386,6 +386,33 @@ func TestStaticMember(t *testing.T) {
 	}
 }
 
+// A static member that is replaced before it has sent SyncGroup does not lose its
+// place to the end of the sync phase while it waits for its join.
+func TestReplacedInSyncPhase(t *testing.T) {
+	l := newLab(t, Settings{})
+	static := func(r *JoinRequest) { r.Instance, r.SessionTimeout = "i", 5*time.Minute }
+	first, second := l.join("", nil), l.join("", static)
+	l.joinPhase()
+	leader := l.joined(first).MemberID
+	is(l, l.sync(leader, 1, Assignment{l.joined(second).MemberID, []byte("all")}))
+	for range 59 { // the rebalance timeout, less one
+		l.advance(time.Second)
+		l.heartbeat(leader, 1, None)
+	}
+	l.held = true
+	again := l.join("", static)
+	l.advance(2 * time.Second)
+	l.held = false
+	l.run()
+	a := l.joined(again)
+	if a.Code != None {
+		t.Fatalf("%+v", a)
+	}
+	if s := is(l, l.sync(a.MemberID, 1)); string(s.Assignment) != "all" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A group has at most so many members; while it rebalances the last to come are
 // out.
 func TestMaxGroupSize(t *testing.T) {

@@ -18,7 +18,6 @@ const (
 	simTopic      = "t"
 	simPartitions = 4 // of the topic
 	simSession    = 10 * time.Second
-	simRebalance  = 30 * time.Second
 	simRetention  = time.Hour
 )
 
@@ -31,6 +30,9 @@ var simGroups = []string{"a", "b"}
 // it reads with kmsg.
 type sim struct {
 	rand *rand.Rand
+	// rebalanceTimeout is shorter or longer than a session.
+	rebalanceTimeout time.Duration
+
 	now  time.Time
 	c    *Coordinator
 	log  *simLog
@@ -140,6 +142,7 @@ func newSim(seed uint64) *sim {
 		offsets: map[simKey]*simOffset{},
 		groups:  map[string]*simGroup{},
 	}
+	s.rebalanceTimeout = []time.Duration{6 * time.Second, 30 * time.Second}[s.rand.IntN(2)]
 	for _, g := range simGroups {
 		s.groups[g] = &simGroup{owners: map[simOwned]string{}, heard: map[string]time.Time{}, gone: map[string]string{}, busy: s.now}
 	}
@@ -156,7 +159,7 @@ func (s *sim) start() {
 	delay := time.Duration(s.rand.IntN(3)-1) * 3 * time.Second
 	c, err := New(Options{
 		Settings: Settings{
-			Partitions: 2, InitialRebalanceDelay: delay, MaxGroupSize: 6,
+			Partitions: 2, InitialRebalanceDelay: delay, MaxGroupSize: 2 + s.rand.IntN(5),
 			OffsetRetention: simRetention, RetentionCheck: 10 * time.Minute, MaxMetadata: 8,
 		},
 		Log: s.log,
@@ -340,6 +343,8 @@ func (s *sim) act(c *simClient) {
 		}
 	case c.state == out:
 		c.join = s.join(c)
+	case c.state == joined && s.rand.IntN(4) == 0:
+		s.heartbeat(c)
 	case c.state == joined:
 		c.sync = s.sync(c)
 	case s.rand.IntN(8) == 0: // the partitions have changed, or a poll was late
@@ -387,9 +392,13 @@ func wait[T any](s *sim, c *simClient, what string, p *Pending[T], take func(ans
 
 // join sends JoinGroup. It returns nil if it was answered at once.
 func (s *sim) join(c *simClient) *simWait {
+	if s.rand.IntN(6) == 0 { // it has subscribed to something else
+		c.protocols = slices.Clone(c.protocols)
+		c.protocols[0].Metadata = []byte{byte(s.rand.IntN(3))}
+	}
 	r := &JoinRequest{
 		Group: c.group, MemberID: c.memberID, Instance: c.instance, ClientID: c.name, ClientHost: "/127.0.0.1",
-		SessionTimeout: simSession, RebalanceTimeout: simRebalance,
+		SessionTimeout: simSession, RebalanceTimeout: s.rebalanceTimeout,
 		ProtocolType: "consumer", Protocols: slices.Clone(c.protocols),
 		RequireMemberID: !c.old, SkipAssignment: s.rand.IntN(2) == 0,
 	}
@@ -936,7 +945,7 @@ func (s *sim) rest() {
 			s.disconnect(c)
 		}
 	}
-	for end := s.now.Add(2*simRebalance + 6*simSession); s.now.Before(end) && s.violation == nil; {
+	for end := s.now.Add(2*s.rebalanceTimeout + 6*simSession); s.now.Before(end) && s.violation == nil; {
 		for p := range s.c.settings.Partitions {
 			for s.log.settle(p, nil) {
 				s.collect()
@@ -949,7 +958,7 @@ func (s *sim) rest() {
 				c.join = s.join(c)
 			case c.state == joined:
 				c.sync = s.sync(c)
-			case s.now.Sub(c.beat) >= simSession/4:
+			case s.now.Sub(c.beat) >= simSession/5:
 				s.heartbeat(c)
 			}
 		}
