@@ -1,11 +1,13 @@
 package node
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/coord"
 	"github.com/rollway/rollway/internal/metrics"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/zerocopy"
@@ -23,6 +25,9 @@ type Node struct {
 	version  string
 	log      *slog.Logger
 	shared   sync.Map // by key: what Shared has made
+	groups   *groups
+
+	closeGroups sync.Once
 }
 
 // Open opens the data directory. Its partitions may still be recovering when
@@ -58,12 +63,20 @@ func Open(o Options) (*Node, error) {
 		log:     o.Log,
 	}
 	configs := e.NodeConfigs()
-	n.settings.Store(newSettings(configs, n.layers(configs)))
+	layers := n.layers(configs)
+	n.settings.Store(newSettings(configs, layers))
+	if n.groups, err = openGroups(e, layers, o.Log); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	return n, nil
 }
 
 // Engine is the node's engine. Do not close it: Close does.
 func (n *Node) Engine() *engine.Engine { return n.engine }
+
+// Groups keeps the consumer groups of the node. It may be called at once: what
+// is not loaded yet it answers by a code that clients try again.
+func (n *Node) Groups() *coord.Coordinator { return n.groups.coordinator }
 
 // Budget bounds what all connections of all frontends receive into.
 func (n *Node) Budget() *netloop.Budget { return n.budget }
@@ -94,7 +107,11 @@ func (n *Node) Shared(key any, make func() any) any {
 	return v
 }
 
-// Close closes the engine: it makes durable what was appended and leaves the
-// marker of a clean shutdown. Stop the frontends first. It blocks for the
-// disk; a second call returns engine.ErrClosed.
-func (n *Node) Close() error { return n.engine.Close() }
+// Close answers who waits in a group, writes what groups have committed, and
+// closes the engine: it makes durable what was appended and leaves the marker of
+// a clean shutdown. Stop the frontends first. It blocks for the disk; a second
+// call returns engine.ErrClosed.
+func (n *Node) Close() error {
+	n.closeGroups.Do(n.groups.close)
+	return n.engine.Close()
+}
