@@ -17,6 +17,9 @@ var (
 	// ErrTopicNamesCollide is an ErrTopicExists: the name that is there is not
 	// the same, but differs only in where one has "." and the other "_".
 	ErrTopicNamesCollide = fmt.Errorf("%w under a name that collides", ErrTopicExists)
+	// ErrInternalTopic means that a topic is the node's own, and that what was
+	// asked for is not for clients to do.
+	ErrInternalTopic = errors.New("engine: internal topic")
 	// ErrUnknownTopic means that no topic has this name or id.
 	ErrUnknownTopic = errors.New("engine: unknown topic")
 	// ErrMetadataConflict means that somebody else committed first: read the

@@ -21,6 +21,10 @@ type Options struct {
 	// NodeID goes into a new directory's meta.properties and must match that of
 	// an existing one. Default 0; at least 0.
 	NodeID int32
+	// InternalTopics are the names of topics that the node keeps for itself: only
+	// a TopicSpec that says so makes them, they get no more partitions and are not
+	// deleted. Who appends for clients looks at Partition.Internal.
+	InternalTopics []string
 	// TopicDefaults are topic configs for topics that do not set them: by their
 	// names, or by those of the broker settings that give their defaults in
 	// Kafka (log.retention.hours). Settings of AlterNodeConfigs win over them.

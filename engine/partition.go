@@ -46,6 +46,8 @@ type Partition struct {
 	index  int32
 	dir    string
 
+	internal bool // its topic is the node's own
+
 	state    atomic.Int32 // a PartitionState
 	fault    error        // why state is Failed; written before it
 	log      *Log
@@ -85,7 +87,7 @@ type Partition struct {
 }
 
 func newPartition(e *Engine, topic *TopicImage, index int32, config *topicconfig.Config) *Partition {
-	p := &Partition{engine: e, topic: topic.Name, id: topic.ID, index: index, dir: partitionDirName(topic.Name, index)}
+	p := &Partition{engine: e, internal: e.IsInternal(topic.Name), topic: topic.Name, id: topic.ID, index: index, dir: partitionDirName(topic.Name, index)}
 	p.log = &Log{fs: e.fs, files: e.files, cache: e.indexCache, dir: p.dir, logger: e.options.Log}
 	p.log.rolled = p.rolled
 	p.snapshots.newest = noSnapshot
@@ -103,6 +105,10 @@ func (p *Partition) Topic() string { return p.topic }
 
 // Index is its number within the topic, from 0.
 func (p *Partition) Index() int32 { return p.index }
+
+// Internal tells whether its topic is the node's own (Options.InternalTopics), to
+// which clients do not append.
+func (p *Partition) Internal() bool { return p.internal }
 
 // TopicID is the id of its topic.
 func (p *Partition) TopicID() TopicID { return p.id }

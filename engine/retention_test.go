@@ -997,19 +997,29 @@ func TestCompactIsRefused(t *testing.T) {
 	}
 }
 
-// A topic of the node's own may ask for compaction, which is kept for later;
-// what is no policy at all is refused.
+// A topic of the node's own is made by it alone, keeps its partitions and stays.
+// It may ask for compaction, which is kept for later; what is no policy at all is
+// refused.
 func TestInternalTopic(t *testing.T) {
-	e := openEngine(t, t.TempDir())
+	internal := func(o *Options) { o.InternalTopics = []string{"__own"} }
+	e := openEngine(t, t.TempDir(), internal)
+	_, err := e.CreateTopic(TopicSpec{Name: "__own"})
+	matchError(t, err, ErrInternalTopic, "the node makes __own itself")
 	spec := TopicSpec{Name: "__own", Partitions: 3, Internal: true, Configs: map[string]string{"cleanup.policy": "compact"}}
 	if _, err := e.CreateTopic(spec); err != nil {
 		t.Fatal(err)
 	}
-	e = reopen(t, e)
+	e = reopen(t, e, internal)
 	topic, err := e.Topic("__own")
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !topic.Partitions()[2].Internal() || createTopic(t, e, "t").Internal() {
+		t.Error("partitions do not know whether they are the node's own")
+	}
+	matchError(t, e.DeleteTopic("__own"), ErrInternalTopic, "is not deleted")
+	_, err = e.AlterTopic("__own", TopicChange{Partitions: 4})
+	matchError(t, err, ErrInternalTopic, "keeps its 3 partitions")
 	if c := topic.Config(); !c.Compacts || c.DeletesOld || len(topic.Partitions()) != 3 {
 		t.Errorf("compacts %v, deletes %v, %d partitions", c.Compacts, c.DeletesOld, len(topic.Partitions()))
 	}

@@ -24,6 +24,9 @@ func (t *Topic) Name() string { return t.image.Name }
 // anew has another one.
 func (t *Topic) ID() TopicID { return t.image.ID }
 
+// Internal tells whether the topic is the node's own.
+func (t *Topic) Internal() bool { return t.partitions[0].internal }
+
 // Partitions returns the topic's partitions, by index. Do not change it.
 func (t *Topic) Partitions() []*Partition { return t.partitions }
 
@@ -114,8 +117,8 @@ func (e *Engine) Topics() map[string]*Topic { return *e.topics.Load() }
 
 // CreateTopic makes a topic and its directories; both are durable when it
 // returns. Errors: ErrInvalidTopicName, ErrTopicExists, ErrTopicNamesCollide,
-// ErrInvalidPartitions, topicconfig's, ErrNoSpace (nothing was made, try again
-// later), ErrStorageFailed.
+// ErrInvalidPartitions, ErrInternalTopic, topicconfig's, ErrNoSpace (nothing was
+// made, try again later), ErrStorageFailed.
 func (e *Engine) CreateTopic(spec TopicSpec) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -170,6 +173,9 @@ func (e *Engine) checkSpec(spec TopicSpec) error {
 	if err := validateTopicName(spec.Name, int(spec.Partitions)); err != nil {
 		return err
 	}
+	if e.IsInternal(spec.Name) && !spec.Internal {
+		return fmt.Errorf("%w: the node makes %s itself when it is needed", ErrInternalTopic, spec.Name)
+	}
 	for name := range e.Topics() {
 		if name == spec.Name {
 			return fmt.Errorf("%w: %s", ErrTopicExists, name)
@@ -189,6 +195,10 @@ func (e *Engine) checkSpec(spec TopicSpec) error {
 	return err
 }
 
+// IsInternal tells whether a name is that of a topic of the node's own, which may
+// not be there yet.
+func (e *Engine) IsInternal(name string) bool { return slices.Contains(e.options.InternalTopics, name) }
+
 // checkPartitionCount refuses more partitions than the directory may have.
 func (e *Engine) checkPartitionCount(more int32) error {
 	count := 0
@@ -202,8 +212,9 @@ func (e *Engine) checkPartitionCount(more int32) error {
 }
 
 // AlterTopic changes configs and adds partitions. Errors: ErrUnknownTopic,
-// ErrInvalidPartitions, topicconfig's, ErrNoSpace (nothing was changed; configs
-// can be changed below the floor, too), ErrStorageFailed.
+// ErrInvalidPartitions, ErrInternalTopic (of more partitions), topicconfig's,
+// ErrNoSpace (nothing was changed; configs can be changed below the floor, too),
+// ErrStorageFailed.
 func (e *Engine) AlterTopic(name string, change TopicChange) (*Topic, error) {
 	e.admin.Lock()
 	defer e.admin.Unlock()
@@ -261,6 +272,9 @@ func (e *Engine) checkChange(name string, change TopicChange) (*Topic, []Metadat
 
 func (e *Engine) checkGrowth(t *Topic, partitions int32) error {
 	now := int32(len(t.partitions))
+	if e.IsInternal(t.Name()) {
+		return fmt.Errorf("%w: %s keeps its %d partitions: what is in which would change", ErrInternalTopic, t.Name(), now)
+	}
 	if partitions <= now {
 		return fmt.Errorf("%w: topic %s has %d, asked for %d: partitions can only be added", ErrInvalidPartitions, t.Name(), now, partitions)
 	}
@@ -381,6 +395,9 @@ func (e *Engine) DeleteTopicByID(id TopicID) error {
 // deleteTopic is DeleteTopic under e.admin.
 func (e *Engine) deleteTopic(t *Topic) error {
 	name := t.Name()
+	if e.IsInternal(name) {
+		return fmt.Errorf("%w: %s is in use by the node, and is not deleted", ErrInternalTopic, name)
+	}
 	if err := e.commitMetadata(RemoveTopicRecord{ID: t.ID()}); err != nil {
 		return fmt.Errorf("delete topic %s: %w", name, err)
 	}
