@@ -158,8 +158,8 @@ func (p *produce) check(t *produceTopic, q *producePartition) error {
 	if err != nil {
 		return err
 	}
-	if err := checkNotInternal(found.Topic()); err != nil {
-		return err
+	if found.Internal() {
+		return fmt.Errorf("%w: %s is written by the node alone", engine.ErrInternalTopic, found)
 	}
 	if err := p.checkBatch(found, q.request.Batches); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -83,8 +82,8 @@ func (s *session) toCreate(m *kmsg.MetadataRequest) (names []string) {
 		return nil
 	}
 	for _, t := range m.Topics {
-		if t.Topic == nil || isInternal(*t.Topic) {
-			continue // an internal topic is made by who keeps records in it
+		if t.Topic == nil || s.engine.IsInternal(*t.Topic) {
+			continue // the node makes its own when it needs them
 		}
 		if s.engine.Topics()[*t.Topic] == nil {
 			names = append(names, *t.Topic)
@@ -197,7 +196,7 @@ func (f *frontend) topicMetadata(t *engine.Topic) kmsg.MetadataResponseTopic {
 	d := kmsg.NewMetadataResponseTopic()
 	name := t.Name()
 	d.Topic, d.TopicID = &name, t.ID()
-	d.IsInternal = isInternal(name)
+	d.IsInternal = t.Internal()
 	nodes := []int32{f.engine.NodeID()} // shared by all partitions: only read
 	d.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions()))
 	for _, p := range t.Partitions() {
@@ -216,19 +215,6 @@ func leaderOf(p *engine.Partition, node int32) (leader, epoch int32, errorCode i
 		return -1, -1, int16(codeLeaderNotAvailable)
 	}
 	return node, p.LeaderEpoch(), 0
-}
-
-// isInternal tells whether clients are to leave a topic alone.
-func isInternal(name string) bool {
-	return name == "__consumer_offsets" || name == "__transaction_state"
-}
-
-// checkNotInternal refuses to change the records of a topic that is internal.
-func checkNotInternal(name string) error {
-	if isInternal(name) {
-		return fmt.Errorf("%w: the records of %s are not for clients to change", errInternalTopic, name)
-	}
-	return nil
 }
 
 // autoCreateTopics is Kafka's auto.create.topics.enable.

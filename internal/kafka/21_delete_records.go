@@ -76,8 +76,8 @@ func (s *session) deleteBelow(topic string, partition int32, before engine.Offse
 	if err != nil {
 		return -1, err
 	}
-	if err := checkNotInternal(topic); err != nil {
-		return -1, err
+	if t.Internal() {
+		return -1, fmt.Errorf("%w: the records of %s are not for clients to delete", engine.ErrInternalTopic, topic)
 	}
 	if err := checkDeletable(t.Config()); err != nil {
 		return -1, err

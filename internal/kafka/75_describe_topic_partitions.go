@@ -118,7 +118,7 @@ func describeMissing(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 func (f *frontend) describePartitions(t *engine.Topic, partitions []*engine.Partition) kmsg.DescribeTopicPartitionsResponseTopic {
 	d := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	name := t.Name()
-	d.Topic, d.TopicID, d.IsInternal, d.AuthorizedOperations = &name, t.ID(), isInternal(name), topicOperations
+	d.Topic, d.TopicID, d.IsInternal, d.AuthorizedOperations = &name, t.ID(), t.Internal(), topicOperations
 	// Shared by all partitions: only read. Kafka's tools do not take null for none.
 	nodes, none := []int32{f.engine.NodeID()}, []int32{}
 	for _, p := range partitions {

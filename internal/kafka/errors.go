@@ -76,7 +76,6 @@ var (
 	errPolicyViolation          = errors.New("kafka: policy violation")
 	errTopicDeletionDisabled    = errors.New("kafka: deletion of topics is disabled")
 	errMismatchedEndpoint       = errors.New("kafka: mismatched endpoint type")
-	errInternalTopic            = errors.New("kafka: internal topic")
 	errUnsupportedEndpoint      = errors.New("kafka: unsupported endpoint type")
 )
 
@@ -107,6 +106,7 @@ var refusals = []struct {
 	{errUnknownTopicID, codeUnknownTopicID},
 	{errFencedLeaderEpoch, codeFencedLeaderEpoch},
 	{errUnknownLeaderEpoch, codeUnknownLeaderEpoch},
+	{engine.ErrInternalTopic, codeInvalidTopic},
 	{engine.ErrUnknownTopic, codeUnknownTopicOrPartition},
 	{engine.ErrUnknownPartition, codeUnknownTopicOrPartition},
 	{engine.ErrOffsetOutOfRange, codeOffsetOutOfRange},
@@ -133,7 +133,6 @@ var refusals = []struct {
 	{errInvalidRequest, codeInvalidRequest},
 	{errPolicyViolation, codePolicyViolation},
 	{errTopicDeletionDisabled, codeTopicDeletionDisabled},
-	{errInternalTopic, codeInvalidTopic},
 	{errMismatchedEndpoint, codeMismatchedEndpoint},
 	{errUnsupportedEndpoint, codeUnsupportedEndpoint},
 }

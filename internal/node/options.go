@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/rollway/rollway/engine"
@@ -99,6 +100,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Engine.OnFailure == nil {
 		o.Engine.OnFailure = o.OnStorageError
 	}
+	o.Engine.InternalTopics = append(slices.Clone(o.Engine.InternalTopics), OffsetsTopic)
 	if o.Version == "" {
 		o.Version = buildVersion()
 	}

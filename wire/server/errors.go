@@ -32,6 +32,7 @@ var refusals = []struct {
 	{engine.ErrNotReady, wire.CodeNotReady},
 	{engine.ErrNoSpace, wire.CodeLimitReached},
 	{engine.ErrTooManyOpenFiles, wire.CodeLimitReached},
+	{engine.ErrInternalTopic, wire.CodeInvalidTopicName},
 	{engine.ErrUnknownTopic, wire.CodeUnknownTopic},
 	{engine.ErrUnknownPartition, wire.CodeUnknownPartition},
 	{engine.ErrOffsetOutOfRange, wire.CodeOffsetOutOfRange},

@@ -39,6 +39,9 @@ func (s *session) produce(f wire.Frame, out *netloop.Out) error {
 		return err
 	}
 	p, err := s.engine.Partition(m.Topic, m.Partition)
+	if err == nil && p.Internal() {
+		err = fmt.Errorf("%w: %s is written by the node alone", engine.ErrInternalTopic, p)
+	}
 	if err == nil {
 		err = s.checkBatchSizes(m.Batches)
 	}
