@@ -12,7 +12,7 @@ const none = "\x00"
 
 const (
 	noThreads = " rollway has no such threads: goroutines do that work, as many as there is work for."
-	noGroups  = " It waits for consumer groups."
+	noGroups  = " It waits for the newer group protocol."
 	noTxns    = " It waits for transactions."
 )
 
@@ -126,14 +126,14 @@ var entries = []entry{
 		Text: "How many replicas of the topic of transactions must have a batch; a node on its own is one." + noTxns},
 
 	// Groups.
-	{Name: "group.min.session.timeout.ms", Type: topicconfig.Int, Kafka: "6000", Valid: anyInteger(32), Importance: "medium",
-		Text: "The shortest session timeout that a member of a group may want." + noGroups},
-	{Name: "group.max.session.timeout.ms", Type: topicconfig.Int, Kafka: "1800000", Valid: anyInteger(32), Importance: "medium",
-		Text: "The longest session timeout that a member of a group may want." + noGroups},
-	{Name: "group.initial.rebalance.delay.ms", Type: topicconfig.Int, Kafka: "3000", Valid: anyInteger(32), Importance: "medium",
-		Text: "How long the first rebalance of a group waits for more members." + noGroups},
-	{Name: "group.max.size", Type: topicconfig.Int, Kafka: "2147483647", Valid: atLeast(32, 1), Importance: "medium",
-		Text: "The most members of a group." + noGroups},
+	{Name: "group.min.session.timeout.ms", Type: topicconfig.Int, Kafka: "6000", Valid: atLeast(32, 1), Importance: "medium", InForce: true,
+		Text: "The shortest session timeout that a member of a group may want."},
+	{Name: "group.max.session.timeout.ms", Type: topicconfig.Int, Kafka: "1800000", Valid: atLeast(32, 1), Importance: "medium", InForce: true,
+		Text: "The longest session timeout that a member of a group may want."},
+	{Name: "group.initial.rebalance.delay.ms", Type: topicconfig.Int, Kafka: "3000", Valid: anyInteger(32), Importance: "medium", InForce: true,
+		Text: "How long the first rebalance of a group waits for more members."},
+	{Name: "group.max.size", Type: topicconfig.Int, Kafka: "2147483647", Valid: atLeast(32, 1), Importance: "medium", InForce: true,
+		Text: "The most members of a group."},
 	{Name: "group.consumer.session.timeout.ms", Type: topicconfig.Int, Kafka: "45000", Valid: atLeast(32, 1), Importance: "medium",
 		Text: "The session timeout of members of the newer group protocol (KIP-848)." + noGroups},
 	{Name: "group.consumer.min.session.timeout.ms", Type: topicconfig.Int, Kafka: "45000", Valid: atLeast(32, 1), Importance: "medium",
@@ -148,18 +148,18 @@ var entries = []entry{
 		Text: "The most that group.consumer.heartbeat.interval.ms may be set to for a group." + noGroups},
 	{Name: "group.consumer.max.size", Type: topicconfig.Int, Kafka: "2147483647", Valid: atLeast(32, 1), Importance: "medium",
 		Text: "The most members of a group of the newer protocol." + noGroups},
-	{Name: "offset.metadata.max.bytes", Type: topicconfig.Int, Kafka: "4096", Valid: anyInteger(32), Importance: "high",
-		Text: "The longest text that may come with a committed offset." + noGroups},
-	{Name: "offsets.retention.minutes", Type: topicconfig.Int, Kafka: "10080", Valid: atLeast(32, 1), Importance: "high",
-		Text: "How long the offsets of a group without members are kept." + noGroups},
-	{Name: "offsets.retention.check.interval.ms", Type: topicconfig.Long, Kafka: "600000", Valid: atLeast(64, 1), Importance: "high",
-		Text: "How often offsets are looked at for those that are kept no longer." + noGroups},
-	{Name: "offsets.topic.num.partitions", Type: topicconfig.Int, Kafka: "50", Valid: atLeast(32, 1), Importance: "high",
-		Text: "How many partitions the topic of offsets has." + noGroups},
+	{Name: "offset.metadata.max.bytes", Type: topicconfig.Int, Kafka: "4096", Valid: anyInteger(32), Importance: "high", InForce: true,
+		Text: "The longest text that may come with a committed offset."},
+	{Name: "offsets.retention.minutes", Type: topicconfig.Int, Kafka: "10080", Valid: atLeast(32, 1), Importance: "high", InForce: true,
+		Text: "How long the offsets of a group without members are kept."},
+	{Name: "offsets.retention.check.interval.ms", Type: topicconfig.Long, Kafka: "600000", Valid: atLeast(64, 1), Importance: "high", InForce: true,
+		Text: "How often offsets are looked at for those that are kept no longer."},
+	{Name: "offsets.topic.num.partitions", Type: topicconfig.Int, Kafka: "50", Valid: atLeast(32, 1), Importance: "high", InForce: true,
+		Text: "How many partitions the topic of offsets is made with, when the first group commits."},
 	{Name: "offsets.topic.replication.factor", Type: topicconfig.Short, Kafka: "3", Ours: "1", Valid: atLeast(16, 1), Importance: "high",
-		Text: "How many replicas the topic of offsets has; a node on its own has one." + noGroups},
-	{Name: "offsets.topic.segment.bytes", Type: topicconfig.Int, Kafka: "104857600", Valid: atLeast(32, 1), Importance: "high",
-		Text: "The size of a segment of the topic of offsets." + noGroups},
+		Text: "How many replicas the topic of offsets has; a node on its own has one."},
+	{Name: "offsets.topic.segment.bytes", Type: topicconfig.Int, Kafka: "104857600", Valid: atLeast(32, 1<<20), Importance: "high", InForce: true,
+		Text: "The size of a segment of the topic of offsets."},
 }
 
 // entry is a Key as it stands in the table: complete makes the rest of it.
