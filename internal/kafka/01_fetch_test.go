@@ -297,10 +297,10 @@ func newPoll(t *testing.T, f *frontend, m *kmsg.FetchRequest, version int16) *po
 	p := &poll{t: t, session: newSession(f, peer), out: newOutProbe(), request: m, woken: make(chan struct{}, 100)}
 	p.out.receive(t, p.session, frameOf(m, version, 1))
 	p.fetch = p.out.deferred(t).(*fetch)
-	if !p.out.held.Bool() || !p.session.waits {
+	if p.out.Room() > 0 || !p.session.waits {
 		t.Error("the next request would not wait")
 	}
-	p.out.reset()
+	p.out.Reset()
 	if p.polled() {
 		t.Fatal("answered, want a wait")
 	}
@@ -330,8 +330,8 @@ func (p *poll) wakes() bool {
 // answer returns what was answered, without the batches.
 func (p *poll) answer() (beside int64) {
 	p.t.Helper()
-	for i := range p.out.items.Len() {
-		_, body, _ := p.out.item(i)
+	for i := range p.out.Items() {
+		body, _ := p.out.Item(i)
 		beside += body.Len
 		body.Close()
 	}

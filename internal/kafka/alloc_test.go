@@ -38,8 +38,8 @@ func newSteady(t testing.TB, f *frontend, p []byte) *steady {
 func (s *steady) round() (bytes int64, deferreds int) {
 	copy(s.copy, s.p) // batches are changed in place
 	s.out.receive(s.t, s.session, s.copy)
-	for i := range s.out.items.Len() {
-		_, body, deferred := s.out.item(i)
+	for i := range s.out.Items() {
+		body, deferred := s.out.Item(i)
 		if deferred != nil {
 			deferreds++
 			s.poll(deferred)
@@ -51,7 +51,7 @@ func (s *steady) round() (bytes int64, deferreds int) {
 	if len(s.out.Buf) < sizeBytes {
 		s.t.Fatalf("answers of %d bytes", len(s.out.Buf))
 	}
-	s.out.reset()
+	s.out.Reset()
 	return bytes, deferreds
 }
 
@@ -183,7 +183,7 @@ func TestLongPollAllocs(t *testing.T) {
 			t.Fatal("answered, want a wait")
 		}
 		d.Cancel()
-		out.reset()
+		out.Reset()
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations for a wait, want none", allocs)

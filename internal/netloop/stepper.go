@@ -157,14 +157,15 @@ func (s *Stepper) send() {
 // poll polls d.
 func (s *Stepper) poll(d Deferred) (done bool) {
 	o := Out{maxBytes: 1 << 20, maxItems: s.MaxItems, inPoll: true}
+	asked := time.Now()
 	done = d.Poll(&o, s.wake)
 	before := len(s.Sent)
 	for _, p := range s.take(&o) {
 		s.Sent = append(s.Sent, p.([]byte)...)
 	}
 	s.Largest = max(s.Largest, len(s.Sent)-before)
-	if at := d.Deadline(); !done && !at.IsZero() && time.Now().After(at) {
-		panic(fmt.Sprintf("netloop: %T: deadline %v ago after a Poll that was not done", d, time.Since(at)))
+	if at := d.Deadline(); !done && !at.IsZero() && asked.After(at) {
+		panic(fmt.Sprintf("netloop: %T: a Poll %v after its deadline was not done", d, asked.Sub(at)))
 	}
 	return done
 }
@@ -207,5 +208,5 @@ func (p *Probe) Item(i int) (*zerocopy.Range, Deferred) {
 // Reset empties p, without closing anything.
 func (p *Probe) Reset() {
 	p.Buf, p.items, p.streams = p.Buf[:0], p.items[:0], p.streams[:0]
-	p.bytes, p.marked = 0, 0
+	p.bytes, p.marked, p.held = 0, 0, false
 }
