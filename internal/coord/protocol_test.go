@@ -208,6 +208,18 @@ func TestAssignmentNotWritten(t *testing.T) {
 	l.held = false
 	l.complete(l.join(l.joined(first).MemberID, nil))
 	l.state(Stable, 1)
+
+	// Who did not wait for it has not been heard of.
+	ids, _ := l.complete(l.join("", nil), l.join(l.joined(first).MemberID, nil))
+	joins := []*Pending[JoinAnswer]{l.join(ids[0], nil), l.join(ids[1], nil)}
+	l.joinPhase()
+	generation := l.joined(joins[0]).Generation
+	l.advance(9 * time.Second)
+	l.held = true
+	l.sync(l.joined(joins[0]).Leader, generation)
+	l.settle(errBad)
+	l.advance(2 * time.Second)
+	l.state(PreparingRebalance, 1)
 }
 
 var errBad = ErrBadRecord // any error

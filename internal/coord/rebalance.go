@@ -54,12 +54,9 @@ func (c *Coordinator) rebalance(g *group, now time.Time) {
 		if g.state == CompletingRebalance {
 			c.assign(m, nil)
 		}
-		if m.synced != nil {
-			g.answerSync(m, SyncAnswer{Code: RebalanceInProgress})
-			c.touch(m, now)
-		}
 		g.setUnsynced(m, false)
 	}
+	c.answerSyncs(g, func(*member) SyncAnswer { return SyncAnswer{Code: RebalanceInProgress} }, now)
 	g.assigning = false
 	g.initial, g.came = g.state == Empty, false
 	c.enter(g, PreparingRebalance, now)

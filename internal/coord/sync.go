@@ -124,7 +124,7 @@ func (c *Coordinator) persistAssignment(g *group, assignments []Assignment, now 
 			return // a rebalance came in between
 		}
 		if err != nil {
-			g.refuseSyncs(c, CoordinatorNotAvailable, now)
+			c.answerSyncs(g, func(*member) SyncAnswer { return SyncAnswer{Code: CoordinatorNotAvailable} }, now)
 			c.rebalance(g, now)
 			return
 		}
@@ -132,11 +132,8 @@ func (c *Coordinator) persistAssignment(g *group, assignments []Assignment, now 
 		c.enter(g, Stable, now)
 		for _, m := range g.order {
 			c.assign(m, parts[m.id])
-			if m.synced != nil {
-				g.answerSync(m, g.assignmentOf(m))
-				c.touch(m, now)
-			}
 		}
+		c.answerSyncs(g, g.assignmentOf, now)
 	}
 	c.writeGroup(g, g.value(func(m *member) []byte { return parts[m.id] }), settled)
 	if mutant.Is(mutant.AssignmentBeforeSync) {
@@ -144,10 +141,14 @@ func (c *Coordinator) persistAssignment(g *group, assignments []Assignment, now 
 	}
 }
 
-func (g *group) refuseSyncs(c *Coordinator, code Code, now time.Time) {
+// answerSyncs answers all who wait for their assignment. The session of who does
+// not goes on as it was.
+func (c *Coordinator) answerSyncs(g *group, answer func(m *member) SyncAnswer, now time.Time) {
 	for _, m := range g.order {
-		g.answerSync(m, SyncAnswer{Code: code})
-		c.touch(m, now)
+		if m.synced != nil {
+			g.answerSync(m, answer(m))
+			c.touch(m, now)
+		}
 	}
 }
 
