@@ -13,9 +13,11 @@
 //     message from what a user typed calls it before AppendTo.
 //   - From the client: Hello, CreateTopic, DescribeTopic, ListTopics,
 //     AlterTopic, DeleteTopic, Produce, Fetch, Subscribe, Credit, Unsubscribe,
-//     ListOffsets, InitProducer, DeleteRecords, SkipDamage.
+//     ListOffsets, InitProducer, DeleteRecords, SkipDamage, CommitOffset,
+//     FetchOffset, ListGroups, DescribeGroup, DeleteGroup.
 //   - From the server: Welcome, Done, TopicDescription, TopicList, Produced,
-//     Data, OffsetFound, ProducerAssigned, RecordsDeleted, DamageSkipped, Error.
+//     Data, OffsetFound, ProducerAssigned, RecordsDeleted, DamageSkipped,
+//     OffsetsFetched, GroupList, GroupDescription, Error.
 //   - Error is also what Parse functions, Split and Check return: a server
 //     answers it as it is. Its Code says whether to try again and whether a
 //     Produce is in doubt.

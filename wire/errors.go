@@ -47,6 +47,12 @@ const (
 
 	CodeInvalidTimestamp Code = 26 // a produced batch has a timestamp further from the server's clock than its topic allows; nothing was appended
 	CodeFileUnusable     Code = 27 // a file that the request needs cannot be opened, read or made, or the partition is offline because of one; nothing was changed
+
+	CodeUnknownGroup           Code = 28 // no group has this id
+	CodeGroupNotEmpty          Code = 29 // the group has members, who alone may commit its offsets; it cannot be deleted
+	CodeGroupsLoading          Code = 30 // the groups are being loaded after a start
+	CodeGroupUnavailable       Code = 31 // the group takes no change now: there is no memory for it, it is being deleted, or it could not be written
+	CodeOffsetMetadataTooLarge Code = 32 // the metadata of an offset is longer than the server keeps; offsets that the text does not name are committed
 )
 
 // codeFact is what is fixed about a code.
@@ -87,6 +93,12 @@ var codes = map[Code]codeFact{
 	CodeUnknownProducerID:    {name: "unknown producer id"},
 	CodeInvalidTimestamp:     {name: "invalid timestamp"},
 	CodeFileUnusable:         {name: "file unusable"},
+
+	CodeUnknownGroup:           {name: "unknown group"},
+	CodeGroupNotEmpty:          {name: "group not empty"},
+	CodeGroupsLoading:          {name: "groups loading", retryable: true},
+	CodeGroupUnavailable:       {name: "group unavailable", retryable: true},
+	CodeOffsetMetadataTooLarge: {name: "offset metadata too large"},
 }
 
 // String returns the name of the code as docs/protocol.md has it.

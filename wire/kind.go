@@ -22,6 +22,11 @@ const (
 	KindInitProducer  Kind = 0x0d
 	KindDeleteRecords Kind = 0x0e
 	KindSkipDamage    Kind = 0x0f
+	KindCommitOffset  Kind = 0x10
+	KindFetchOffset   Kind = 0x11
+	KindListGroups    Kind = 0x12
+	KindDescribeGroup Kind = 0x13
+	KindDeleteGroup   Kind = 0x14
 )
 
 // Kinds of frames that a server sends.
@@ -37,6 +42,9 @@ const (
 	KindProducerAssigned Kind = 0x88
 	KindRecordsDeleted   Kind = 0x89
 	KindDamageSkipped    Kind = 0x8a
+	KindOffsetsFetched   Kind = 0x8b
+	KindGroupList        Kind = 0x8c
+	KindGroupDescription Kind = 0x8d
 )
 
 // kindNames has the names of all kinds of version 1.
@@ -56,6 +64,11 @@ var kindNames = map[Kind]string{
 	KindInitProducer:  "InitProducer",
 	KindDeleteRecords: "DeleteRecords",
 	KindSkipDamage:    "SkipDamage",
+	KindCommitOffset:  "CommitOffset",
+	KindFetchOffset:   "FetchOffset",
+	KindListGroups:    "ListGroups",
+	KindDescribeGroup: "DescribeGroup",
+	KindDeleteGroup:   "DeleteGroup",
 
 	KindError:            "Error",
 	KindWelcome:          "Welcome",
@@ -68,6 +81,9 @@ var kindNames = map[Kind]string{
 	KindProducerAssigned: "ProducerAssigned",
 	KindRecordsDeleted:   "RecordsDeleted",
 	KindDamageSkipped:    "DamageSkipped",
+	KindOffsetsFetched:   "OffsetsFetched",
+	KindGroupList:        "GroupList",
+	KindGroupDescription: "GroupDescription",
 }
 
 // String returns the name of the kind as docs/protocol.md has it.

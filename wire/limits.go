@@ -55,6 +55,11 @@ const (
 	// bytes: 8 KiB, room for a list of a thousand replicas.
 	MaxConfigValue = 8 << 10
 
+	// MaxGroupString bounds ids of groups and of their members, names of
+	// protocols, and the metadata of an offset, in bytes: 32767, Kafka's longest
+	// string, since groups are shared with its protocol.
+	MaxGroupString = 1<<15 - 1
+
 	// MaxErrorText bounds the text of an Error, in bytes: 4 KiB, a page on a
 	// terminal. Longer texts are cut when they are sent.
 	MaxErrorText = 4 << 10

@@ -176,6 +176,15 @@ func TestCountsAreNotBelieved(t *testing.T) {
 		f("TopicDescription.configs", KindTopicDescription, appendU32(append(slices.Clone(topic), topicID[:]...), 0), count)
 		f("TopicList.topics", KindTopicList, nil, count)
 		f("DamageSkipped.ranges", KindDamageSkipped, nil, count)
+		f("CommitOffset.partitions", KindCommitOffset, append(slices.Clone(topic), topic...), count)
+		f("OffsetsFetched.topics", KindOffsetsFetched, nil, count)
+		f("OffsetsFetched.topics[0].partitions", KindOffsetsFetched, append(appendU32(nil, 1), topic...), count)
+		f("GroupList.groups", KindGroupList, nil, count)
+		description := GroupDescription{Group: "g", State: GroupStable, Members: []GroupMember{{Assigned: []TopicPartitions{{Topic: "t"}}}}}
+		payload := description.AppendTo(nil, 1)[HeadSize:]
+		for field, behind := range map[string]int{"offsets": 4, "members[0].assigned[0].partitions": 8, "members[0].assigned": 15, "members": 27} {
+			f("GroupDescription."+field, KindGroupDescription, slices.Clone(payload[:len(payload)-behind]), count)
+		}
 	}
 }
 

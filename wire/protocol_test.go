@@ -32,6 +32,7 @@ var limitValues = map[string]any{
 	"MaxAuth":            MaxAuth,
 	"MaxConfigs":         MaxConfigs,
 	"MaxConfigValue":     MaxConfigValue,
+	"MaxGroupString":     MaxGroupString,
 	"MaxErrorText":       MaxErrorText,
 	"DefaultMaxInFlight": DefaultMaxInFlight,
 	"DefaultMaxCredit":   DefaultMaxCredit,

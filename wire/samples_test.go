@@ -31,6 +31,11 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindInitProducer:  parserOf(ParseInitProducer),
 	KindDeleteRecords: parserOf(ParseDeleteRecords),
 	KindSkipDamage:    parserOf(ParseSkipDamage),
+	KindCommitOffset:  parserOf(ParseCommitOffset),
+	KindFetchOffset:   parserOf(ParseFetchOffset),
+	KindListGroups:    parserOf(ParseListGroups),
+	KindDescribeGroup: parserOf(ParseDescribeGroup),
+	KindDeleteGroup:   parserOf(ParseDeleteGroup),
 
 	KindError:            func(f Frame) (message, error) { return ParseError(f) },
 	KindWelcome:          parserOf(ParseWelcome),
@@ -43,6 +48,9 @@ var parsers = map[Kind]func(Frame) (message, error){
 	KindProducerAssigned: parserOf(ParseProducerAssigned),
 	KindRecordsDeleted:   parserOf(ParseRecordsDeleted),
 	KindDamageSkipped:    parserOf(ParseDamageSkipped),
+	KindOffsetsFetched:   parserOf(ParseOffsetsFetched),
+	KindGroupList:        parserOf(ParseGroupList),
+	KindGroupDescription: parserOf(ParseGroupDescription),
 }
 
 // parserOf gives what a Parse function returns the methods of its pointer.
@@ -237,6 +245,40 @@ func samples() []sample {
 			{Len: 8, Name: "topic"}, {Len: 4, Name: "partition"}, {Len: 8, Name: "before"},
 		}},
 		{name: "records_deleted", id: 12, m: &RecordsDeleted{LogStart: 42}, fields: []golden.Field{{Len: 8, Name: "logStart"}}},
+		{name: "commit_offset", id: 15, m: &CommitOffset{
+			Group: "billing", Topic: "orders", Partitions: []PartitionOffset{{Partition: 1, Offset: 42, LeaderEpoch: 3, Metadata: "a"}, {Partition: 2, Offset: 7, LeaderEpoch: -1}},
+		}, fields: []golden.Field{
+			{Len: 9, Name: "group"}, {Len: 8, Name: "topic"}, {Len: 4, Name: "partitions, count"},
+			{Len: 4, Name: "partitions[0].partition"}, {Len: 8, Name: "partitions[0].offset"}, {Len: 4, Name: "partitions[0].leaderEpoch"}, {Len: 3, Name: "partitions[0].metadata"},
+			{Len: 4, Name: "partitions[1].partition"}, {Len: 8, Name: "partitions[1].offset"}, {Len: 4, Name: "partitions[1].leaderEpoch"}, {Len: 2, Name: "partitions[1].metadata"},
+		}},
+		{name: "fetch_offset", id: 16, m: &FetchOffset{Group: "billing", Topic: "orders"}, fields: []golden.Field{{Len: 9, Name: "group"}, {Len: 8, Name: "topic"}}},
+		{name: "offsets_fetched", id: 16, m: &OffsetsFetched{Topics: []TopicOffsets{
+			{Topic: "orders", Partitions: []PartitionOffset{{Partition: 1, Offset: 42, LeaderEpoch: 3, Metadata: "a"}}},
+		}}, fields: []golden.Field{
+			{Len: 4, Name: "topics, count"}, {Len: 8, Name: "topics[0].topic"}, {Len: 4, Name: "topics[0].partitions, count"},
+			{Len: 4, Name: "topics[0].partitions[0].partition"}, {Len: 8, Name: "topics[0].partitions[0].offset"},
+			{Len: 4, Name: "topics[0].partitions[0].leaderEpoch"}, {Len: 3, Name: "topics[0].partitions[0].metadata"},
+		}},
+		{name: "list_groups", id: 17, m: &ListGroups{}},
+		{name: "group_list", id: 17, m: &GroupList{Groups: []GroupEntry{{Group: "billing", State: GroupStable, ProtocolType: "consumer"}}}, fields: []golden.Field{
+			{Len: 4, Name: "groups, count"}, {Len: 9, Name: "groups[0].group"}, {Len: 1, Name: "groups[0].state"}, {Len: 10, Name: "groups[0].protocolType"},
+		}},
+		{name: "describe_group", id: 18, m: &DescribeGroup{Group: "billing"}, fields: []golden.Field{{Len: 9, Name: "group"}}},
+		{name: "group_description", id: 18, m: &GroupDescription{
+			Group: "billing", State: GroupStable, ProtocolType: "consumer", Protocol: "range", Generation: 5,
+			Members: []GroupMember{{Member: "app-1", ClientID: "app", Host: "10.0.0.7", Assigned: []TopicPartitions{{Topic: "orders", Partitions: []int32{0, 1}}}}},
+			Offsets: []GroupOffset{{Topic: "orders", Partition: 1, Committed: 42, LeaderEpoch: 3, LogStart: 7, HighWatermark: 50, Lag: 8, LagMs: 1500}},
+		}, fields: []golden.Field{
+			{Len: 9, Name: "group"}, {Len: 1, Name: "state"}, {Len: 10, Name: "protocolType"}, {Len: 7, Name: "protocol"}, {Len: 4, Name: "generation"},
+			{Len: 4, Name: "members, count"}, {Len: 7, Name: "members[0].member"}, {Len: 2, Name: "members[0].instance"}, {Len: 5, Name: "members[0].clientID"},
+			{Len: 10, Name: "members[0].host"}, {Len: 4, Name: "members[0].assigned, count"}, {Len: 8, Name: "members[0].assigned[0].topic"},
+			{Len: 4, Name: "members[0].assigned[0].partitions, count"}, {Len: 4, Name: "members[0].assigned[0].partitions[0]"}, {Len: 4, Name: "members[0].assigned[0].partitions[1]"},
+			{Len: 4, Name: "offsets, count"}, {Len: 8, Name: "offsets[0].topic"}, {Len: 4, Name: "offsets[0].partition"}, {Len: 8, Name: "offsets[0].committed"},
+			{Len: 4, Name: "offsets[0].leaderEpoch"}, {Len: 8, Name: "offsets[0].logStart"}, {Len: 8, Name: "offsets[0].highWatermark"},
+			{Len: 8, Name: "offsets[0].lag"}, {Len: 8, Name: "offsets[0].lagMs"},
+		}},
+		{name: "delete_group", id: 19, m: &DeleteGroup{Group: "billing"}, fields: []golden.Field{{Len: 9, Name: "group"}}},
 		{name: "error", id: 7, m: parsedError(CodeNotReady, "orders-1: recovering, want ready"), fields: []golden.Field{
 			{Len: 2, Name: "code"}, {Len: 34, Name: "text"},
 		}},

@@ -9,7 +9,8 @@
 //     in the file of its message (produce.go, fetch.go, ...).
 //   - Answers that are not there yet are netloop.Deferreds: produceGroup waits
 //     for the high watermark, longPoll for records, subscription pushes
-//     records, task runs what takes long on a goroutine of its own.
+//     records, groupChange waits for the coordinator of groups, task runs what
+//     takes long on a goroutine of its own.
 //   - node.HighWatermarkWait is the one way in which they wait for a partition.
 //
 // # Invariants

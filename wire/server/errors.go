@@ -18,6 +18,12 @@ var (
 	errInvalidRequest = errors.New("wire server: invalid request")
 	errLimitReached   = errors.New("wire server: limit reached")
 	errTooLarge       = errors.New("wire server: message too large")
+
+	errUnknownGroup           = errors.New("wire server: unknown group")
+	errGroupNotEmpty          = errors.New("wire server: group not empty")
+	errGroupsLoading          = errors.New("wire server: groups loading")
+	errGroupUnavailable       = errors.New("wire server: group unavailable")
+	errOffsetMetadataTooLarge = errors.New("wire server: offset metadata too large")
 )
 
 // refusals says by which code a refusal is answered. The first that fits
@@ -53,6 +59,11 @@ var refusals = []struct {
 	{errInvalidRequest, wire.CodeInvalidRequest},
 	{errLimitReached, wire.CodeLimitReached},
 	{errTooLarge, wire.CodeMessageTooLarge},
+	{errUnknownGroup, wire.CodeUnknownGroup},
+	{errGroupNotEmpty, wire.CodeGroupNotEmpty},
+	{errGroupsLoading, wire.CodeGroupsLoading},
+	{errGroupUnavailable, wire.CodeGroupUnavailable},
+	{errOffsetMetadataTooLarge, wire.CodeOffsetMetadataTooLarge},
 }
 
 // refusal returns the Error that answers a request which was refused with err.

@@ -36,6 +36,11 @@ func seeds(t testing.TB) [][]byte {
 		&wire.ListOffsets{Topic: topic, Query: wire.QueryLatest},
 		&wire.SkipDamage{Topic: topic, Offset: wire.AllDamage},
 		&wire.SkipDamage{Topic: topic, Offset: 1, DryRun: true},
+		&wire.CommitOffset{Group: "g", Topic: "t", Partitions: []wire.PartitionOffset{{Partition: 1, Offset: 1, Metadata: "m"}}},
+		&wire.FetchOffset{Group: "g"},
+		&wire.ListGroups{},
+		&wire.DescribeGroup{Group: "g"},
+		&wire.DeleteGroup{Group: "g"},
 	} {
 		all = append(all, m.AppendTo(nil, uint32(i+1)))
 	}

@@ -16,7 +16,7 @@ type session struct {
 	peer netloop.Peer
 
 	greeted  bool  // the Hello was answered by a Welcome
-	running  bool  // a task runs: no further request until it is answered
+	running  bool  // a task or groupChange runs: no further request until it is answered
 	inFlight int64 // bytes of the requests that are not answered yet
 
 	started time.Time // when Receive was called
@@ -139,6 +139,16 @@ func (s *session) dispatch(f wire.Frame, out *netloop.Out) error {
 		return s.initProducer(f, out)
 	case wire.KindSkipDamage:
 		return s.skipDamage(f, out)
+	case wire.KindCommitOffset:
+		return s.commitOffset(f, out)
+	case wire.KindFetchOffset:
+		return s.fetchOffset(f, out)
+	case wire.KindListGroups:
+		return s.listGroups(f, out)
+	case wire.KindDescribeGroup:
+		return s.describeGroup(f, out)
+	case wire.KindDeleteGroup:
+		return s.deleteGroup(f, out)
 	case wire.KindCreateTopic:
 		return s.createTopic(f, out)
 	case wire.KindDescribeTopic:

@@ -82,8 +82,8 @@ func TestMalformed(t *testing.T) {
 	later("too large", wire.AppendHead(nil, wire.Head{Length: 1<<20 + 1, Kind: wire.KindProduce, RequestID: 3}), 3, wire.CodeFrameTooLarge, "want at most 1048576")
 	later("unknown kind", frame(wire.Head{Kind: 0x44, RequestID: 3}, ""), 3, wire.CodeUnknownKind, "kind 0x44")
 	later("kind of a server", frame(wire.Head{Kind: wire.KindData, RequestID: 3}, ""), 3, wire.CodeUnknownKind, "only a server sends")
-	for kind := wire.KindCreateTopic; kind <= wire.KindDeleteRecords; kind++ {
-		if kind != wire.KindListTopics && kind != wire.KindUnsubscribe {
+	for kind := wire.KindCreateTopic; kind <= wire.KindDeleteGroup; kind++ {
+		if kind != wire.KindListTopics && kind != wire.KindUnsubscribe && kind != wire.KindListGroups {
 			later(kind.String()+" without payload", frame(wire.Head{Kind: kind, RequestID: 3}, ""), 3, wire.CodeInvalidRequest, kind.String())
 		}
 		later(kind.String()+" with a flag", frame(wire.Head{Kind: kind, Flags: 4, RequestID: 3}, ""), 3, wire.CodeUnknownFlags, "flags 0x04")

@@ -165,9 +165,17 @@ func (s *session) describePartition(p *engine.Partition) wire.Partition {
 // putWhole answers with a frame that grows with what the node holds, unless it
 // has outgrown the limit.
 func (s *session) putWhole(frame []byte, out *netloop.Out) error {
+	if err := s.checkWhole(frame); err != nil {
+		return err
+	}
+	out.Buf = append(out.Buf, frame...)
+	return nil
+}
+
+// checkWhole refuses to answer with a frame that has outgrown the limit.
+func (s *session) checkWhole(frame []byte) error {
 	if payload := len(frame) - wire.HeadSize; payload > s.maxFrame {
 		return fmt.Errorf("%w: the answer has %d bytes, a frame at most %d", errTooLarge, payload, s.maxFrame)
 	}
-	out.Buf = append(out.Buf, frame...)
 	return nil
 }
