@@ -71,7 +71,7 @@ func (b *Broker) serve(l listeners, o Options) (err error) {
 	if l.http == nil {
 		return nil
 	}
-	b.http, err = admin.Serve(l.http, b.node, admin.Options{Listeners: b.listeners(l), Topics: o.MetricsTopics})
+	b.http, err = admin.Serve(l.http, b.node, admin.Options{Listeners: b.listeners(l), Topics: o.MetricsTopics, GroupPartitions: o.MetricsGroupPartitions})
 	return err
 }
 

@@ -54,6 +54,10 @@ type Options struct {
 	// MetricsTopics is how many topics have metrics of their own; those beyond are
 	// summed up. Default 1,000; negative: none has.
 	MetricsTopics int
+	// MetricsGroupPartitions is how many partitions have the lag of a consumer group
+	// as metrics of their own; those beyond are summed up. Default 10,000; negative:
+	// none has.
+	MetricsGroupPartitions int
 
 	// AllowAnonymous allows listeners that are not on loopback. There is no
 	// authentication: whoever reaches the port may read, write and delete.

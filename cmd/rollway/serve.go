@@ -102,6 +102,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.KafkaAdvertised, "kafka-advertised", "", "`address` that Kafka clients are told, or several as in Kafka's advertised.listeners; where they listen, or came to, if empty")
 	f.StringVar(&o.HTTP, "http", broker.DefaultHTTP, "`address` of /metrics, /healthz, /readyz and, on loopback only, /debug/pprof/; port 0 picks a free one, off closes it")
 	f.IntVar(&o.MetricsTopics, "metrics-topics", 1_000, "most topics with metrics of their own, those beyond are summed up; -1: none")
+	f.IntVar(&o.MetricsGroupPartitions, "metrics-group-partitions", 10_000, "most partitions with the lag of a consumer group as metrics of their own, those beyond are summed up; -1: none")
 	f.BoolVar(&o.AllowAnonymous, "allow-anonymous", false, "allow addresses that are not on loopback: whoever reaches them may read, write and delete")
 
 	f.Int32Var(&o.Engine.NodeID, "node-id", 0, "`number` of this node; it goes into a new data directory and must match that of an old one")

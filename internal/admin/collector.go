@@ -2,11 +2,13 @@ package admin
 
 import (
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/coord"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/zerocopy"
@@ -24,6 +26,7 @@ type collector struct {
 	listeners []Listener
 	http      *listener
 	topics    *topicSeries
+	lags      *groupSeries
 }
 
 // Describe implements prometheus.Collector.
@@ -44,6 +47,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectCommits(ch)
 	c.collectDirectory(ch)
 	c.collectPartitions(ch)
+	c.collectGroups(ch)
 	ch <- buildInfo.metric(1, c.node.Version(), runtime.Version())
 }
 
@@ -162,4 +166,49 @@ func (c *collector) collectPartitions(ch chan<- prometheus.Metric) {
 		ch <- topicFetchedBytes.metric(float64(s.fetchedBytes), s.topic)
 	}
 	ch <- topicsFolded.metric(float64(folded))
+}
+
+// groupStates are all that a group can be in.
+var groupStates = []coord.State{coord.Empty, coord.PreparingRebalance, coord.CompletingRebalance, coord.Stable, coord.Dead}
+
+// collectGroups looks at all groups that are loaded, and up how old the first
+// record is that they have not read.
+func (c *collector) collectGroups(ch chan<- prometheus.Metric) {
+	groups := c.node.Groups()
+	list, _ := groups.List(nil, nil)
+	states := map[coord.State]int{}
+	var committed []groupOffset
+	for _, g := range list {
+		states[g.State]++
+		topics, _ := groups.FetchOffsets(g.Group, nil)
+		for _, t := range topics {
+			for _, p := range t.Partitions {
+				committed = append(committed, groupOffset{groupPartition{g.Group, t.Topic, p.Partition}, p.Offset})
+			}
+		}
+	}
+	for _, state := range groupStates {
+		ch <- consumerGroups.metric(float64(states[state]), state.String())
+	}
+	ch <- groupMembers.metric(float64(groups.Stats().Members))
+	own, folded := c.lags.place(committed)
+	now := time.Now()
+	for _, o := range own {
+		lag := c.node.LagOf(o.topic, o.partition, o.offset, now)
+		labels := []string{o.group, o.topic, strconv.Itoa(int(o.partition))}
+		if lag.Records >= 0 {
+			ch <- groupLagRecords.metric(float64(lag.Records), labels...)
+		}
+		if lag.AgeMs >= 0 {
+			ch <- groupLagSeconds.metric(float64(lag.AgeMs)/1000, labels...)
+		}
+	}
+	if len(folded) > 0 {
+		var sum int64
+		for _, o := range folded {
+			sum += max(0, c.node.RecordsBehind(o.topic, o.partition, o.offset))
+		}
+		ch <- groupLagRecords.metric(float64(sum), otherGroups, "", "")
+	}
+	ch <- groupsFolded.metric(float64(len(folded)))
 }

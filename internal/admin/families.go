@@ -89,6 +89,17 @@ var (
 	topicsFolded = newFamily("topics_without_series", gauge,
 		"Topics that have no series of their own and are summed up under topic=\"other\".")
 
+	consumerGroups = newFamily("groups", gauge,
+		"Consumer groups by what they are doing.", "state")
+	groupMembers = newFamily("group_members", gauge,
+		"Members of all consumer groups.")
+	groupLagRecords = newFamily("group_lag_records", gauge,
+		"Records of a partition that a group has not read: from what it has committed to the high watermark.", "group", "topic", "partition")
+	groupLagSeconds = newFamily("group_lag_seconds", gauge,
+		"Age of the first of them, by the time that its producer gave the first record of its batch; 0 if there are none.", "group", "topic", "partition")
+	groupsFolded = newFamily("group_partitions_without_series", gauge,
+		"Partitions of groups that have no series of their own and are summed up under group=\"other\".")
+
 	buildInfo = newFamily("build_info", gauge,
 		"1; the labels say what is running.", "version", "go_version")
 )
@@ -114,6 +125,11 @@ var groups = []group{
 		"`topic=\"other\"`, and so is a topic of that name. Counters begin at 0 with each start of the server. There is no count of records that were " +
 		"fetched: a range of a log is sent as it is, and nobody looks how many records are in it.",
 		[]*family{topicAppendedBytes, topicAppendedRecords, topicFetchedBytes, topicsFolded}},
+	{"Consumer groups", "The first 10,000 partitions for which groups have committed something (`--metrics-group-partitions`) have series of their own, " +
+		"for as long as something is committed; the records of all others are summed up under `group=\"other\"`, without a topic and a partition, and their age is not " +
+		"looked up. So are groups whose id is not UTF-8. What is not known, as of a topic that is gone, has no series. A scrape reads for a partition with a lag " +
+		"the headers of a few batches, never records.",
+		[]*family{consumerGroups, groupMembers, groupLagRecords, groupLagSeconds, groupsFolded}},
 	{"The program", "Beside these there are the families `go_*` and `process_*` of the Prometheus client library for Go: goroutines, memory and garbage " +
 		"collection; CPU time, resident memory, open descriptors and start time of the process.",
 		[]*family{buildInfo}},

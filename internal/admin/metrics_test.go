@@ -92,7 +92,8 @@ func TestFamilies(t *testing.T) {
 	f := n.Metrics().Frontend(metrics.FrontendSpec{Name: "wire", APIs: []string{"Produce"}, Codes: []string{"none"}})
 	f.Request(0, 0, 0)
 	produce(t, createTopic(t, n, "logs"), 1)
-	c := &collector{node: n, listeners: []Listener{wireListener}, http: &listener{}, topics: newTopicSeries(10)}
+	commit(t, n, "readers", "logs", 0)
+	c := &collector{node: n, listeners: []Listener{wireListener}, http: &listener{}, topics: newTopicSeries(10), lags: newGroupSeries(10)}
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(c)
 
@@ -237,7 +238,7 @@ func BenchmarkScrape(b *testing.B) {
 	for i := range 1000 {
 		createTopic(b, n, fmt.Sprint("topic-", i))
 	}
-	c := &collector{node: n, listeners: []Listener{wireListener}, http: &listener{}, topics: newTopicSeries(DefaultTopics)}
+	c := &collector{node: n, listeners: []Listener{wireListener}, http: &listener{}, topics: newTopicSeries(DefaultTopics), lags: newGroupSeries(DefaultGroupPartitions)}
 	r := prometheus.NewRegistry()
 	r.MustRegister(c)
 	b.ReportAllocs()

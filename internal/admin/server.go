@@ -42,6 +42,10 @@ const (
 // DefaultTopics is how many topics have series of their own by default.
 const DefaultTopics = 1_000
 
+// DefaultGroupPartitions is how many partitions of groups have series of their own
+// by default: two each.
+const DefaultGroupPartitions = 10_000
+
 // Options of a Server.
 type Options struct {
 	// Listeners are those whose connections are counted.
@@ -49,6 +53,10 @@ type Options struct {
 	// Topics is how many topics have series of their own; those beyond are summed
 	// up. Default DefaultTopics; negative: none has.
 	Topics int
+	// GroupPartitions is how many partitions have the lag of a group as series of
+	// their own; those beyond are summed up. Default DefaultGroupPartitions;
+	// negative: none has.
+	GroupPartitions int
 }
 
 // Server serves HTTP on one listener.
@@ -68,6 +76,9 @@ type Server struct {
 func Serve(ln net.Listener, n *node.Node, o Options) (*Server, error) {
 	if o.Topics == 0 {
 		o.Topics = DefaultTopics
+	}
+	if o.GroupPartitions == 0 {
+		o.GroupPartitions = DefaultGroupPartitions
 	}
 	s := &Server{
 		node:     n,
@@ -100,7 +111,10 @@ func Serve(ln net.Listener, n *node.Node, o Options) (*Server, error) {
 func (s *Server) metrics(o Options, log *slog.Logger) (http.Handler, error) {
 	r := prometheus.NewPedanticRegistry()
 	for _, c := range []prometheus.Collector{
-		&collector{node: s.node, listeners: o.Listeners, http: s.listener, topics: newTopicSeries(max(o.Topics, 0))},
+		&collector{
+			node: s.node, listeners: o.Listeners, http: s.listener,
+			topics: newTopicSeries(max(o.Topics, 0)), lags: newGroupSeries(max(o.GroupPartitions, 0)),
+		},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
