@@ -108,6 +108,10 @@ func explanation(err error, timeout time.Duration) error {
 		return fmt.Errorf("%w; see: rollway topic list", err)
 	case code == wire.CodeUnknownPartition:
 		return fmt.Errorf("%w; see: rollway topic describe", err)
+	case code == wire.CodeUnknownGroup:
+		return fmt.Errorf("%w; see: rollway group list", err)
+	case code == wire.CodeGroupNotEmpty:
+		return fmt.Errorf("%w; see: rollway group describe", err)
 	case code == wire.CodeStorageFailed:
 		return fmt.Errorf("%w; the server's log says why; it takes writes again after a restart", err)
 	case code == wire.CodeFileUnusable:
@@ -149,4 +153,30 @@ func (c *connection) completeTopics(cmd *cobra.Command, args []string, _ string)
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGroups is the shell completion of what is a group, as completeTopics is
+// that of topics.
+func (c *connection) completeGroups(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c.timeout = time.Second
+	var names []string
+	err := c.with(cmd, func(ctx context.Context, cl *client.Client) error {
+		groups, err := cl.ListGroups(ctx)
+		for _, g := range groups {
+			names = append(names, g.Group)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGroup is completeGroups for a command whose first argument is one.
+func (c *connection) completeGroup(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.completeGroups(cmd, args, text)
 }

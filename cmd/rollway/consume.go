@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -29,7 +30,19 @@ Records whose bytes are damaged on the server's disk end it with an error that
 names them. What lies behind can be read with --from and a later offset, or by
 everybody once an operator gives them up: rollway partition skip.
 
+With --group it goes on where the group has committed that it is, in all partitions
+of the topic, and begins at --from where nothing is committed. What was written to
+standard output is committed every second and at the end, also when a signal or a
+reader that has gone ends it. That is at-least-once: after a crash, what was printed
+since the last commit is printed again, and nothing is left out. The groups are
+those of Kafka's clients; this command does not become a member, so two of them with
+one group both print everything, and it is refused while the group has members.
+See rollway group.
+
 ` + formatHelp
+
+const consumeExamples = `  rollway consume access --from @2026-01-31T12:00:00Z --format '%T %k %v\n'
+  rollway consume orders --group billing --follow`
 
 // consumeOptions are the flags of consume.
 type consumeOptions struct {
@@ -39,6 +52,7 @@ type consumeOptions struct {
 	max       int64
 	follow    bool
 	format    string
+	group     string
 }
 
 func (p *program) newConsume() *cobra.Command {
@@ -47,7 +61,7 @@ func (p *program) newConsume() *cobra.Command {
 		Use:               "consume TOPIC",
 		Short:             "Print the records of a topic",
 		Long:              consumeHelp,
-		Example:           "  rollway consume access --from @2026-01-31T12:00:00Z --format '%T %k %v\\n'",
+		Example:           consumeExamples,
 		Args:              arguments("TOPIC"),
 		ValidArgsFunction: o.completeTopics,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,6 +74,8 @@ func (p *program) newConsume() *cobra.Command {
 	cmd.Flags().Int64Var(&o.max, "max", 0, "end after so many records; 0: no limit")
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what is appended")
 	cmd.Flags().StringVar(&o.format, "format", `%v\n`, "how a record is printed, see above")
+	cmd.Flags().StringVar(&o.group, "group", "", "go on where the group `NAME` is, and commit what was printed")
+	cmd.RegisterFlagCompletionFunc("group", o.completeGroups)
 	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"earliest", "latest", "@"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -73,6 +89,10 @@ func (p *program) consume(cmd *cobra.Command, topic string, o *consumeOptions) e
 		return usagef("--partition %d, want a number from 0, or -1 for all", o.partition)
 	case o.max < 0:
 		return usagef("--max %d, want at least 0", o.max)
+	case cmd.Flags().Changed("group") && o.group == "":
+		return usagef("--group is empty, want the name of a group")
+	case o.group != "" && cmd.Flags().Changed("partition"):
+		return usagef("--partition does not go with --group, which reads all partitions of the topic")
 	}
 	cl, err := o.open(cmd)
 	if err != nil {
@@ -80,6 +100,9 @@ func (p *program) consume(cmd *cobra.Command, topic string, o *consumeOptions) e
 	}
 	defer cl.Close()
 	c := &consumer{client: cl, topic: topic, printer: newRecordPrinter(p.stdout, topic, format, o.max)}
+	if o.group != "" {
+		return explainTopic(p.consumeInGroup(cmd.Context(), c, o), topic, o.timeout)
+	}
 	err = c.run(cmd.Context(), o)
 	if flushErr := c.printer.flush(); flushErr != nil {
 		return flushErr
@@ -95,6 +118,7 @@ type consumer struct {
 	client  *client.Client
 	topic   string
 	printer *recordPrinter
+	reader  *groupReader // nil unless it reads for a group
 }
 
 // span is what is to be read of a partition: from begin to end, exclusive; end
@@ -143,7 +167,7 @@ func (c *consumer) spans(ctx context.Context, o *consumeOptions) ([]span, error)
 	var spans []span
 	for _, row := range rows {
 		s := span{partition: row.Partition, end: row.Latest}
-		if s.begin, err = c.begin(row, o.from); err != nil {
+		if s.begin, err = c.beginIn(row, o.from); err != nil {
 			return nil, err
 		}
 		if o.follow {
@@ -152,6 +176,22 @@ func (c *consumer) spans(ctx context.Context, o *consumeOptions) ([]span, error)
 		spans = append(spans, s)
 	}
 	return spans, nil
+}
+
+// beginIn returns where to begin in a partition: where the group is, or what from
+// means.
+func (c *consumer) beginIn(row offsetsJSON, from position) (int64, error) {
+	if c.reader == nil {
+		return c.begin(row, from)
+	}
+	begin, there, err := c.reader.begin(row)
+	if err == nil && !there {
+		begin, err = c.begin(row, from)
+	}
+	if err == nil {
+		c.printer.startAt(row.Partition, begin)
+	}
+	return begin, err
 }
 
 // begin returns the offset that a position means in a partition.
@@ -285,10 +325,12 @@ type recordPrinter struct {
 	format recordFormat
 	plain  bool // the format is a value and a newline
 
-	mu   sync.Mutex
-	out  *bufio.Writer // +checklocks:mu
-	left int64         // records that may still be printed, -1: no limit. +checklocks:mu
-	text []byte        // +checklocks:mu
+	mu    sync.Mutex
+	out   *bufio.Writer   // +checklocks:mu
+	left  int64           // records that may still be printed, -1: no limit. +checklocks:mu
+	text  []byte          // +checklocks:mu
+	next  map[int32]int64 // by partition, the offset behind what was printed. +checklocks:mu
+	shown map[int32]int64 // next, when the output had all of it. +checklocks:mu
 }
 
 func newRecordPrinter(out io.Writer, topic string, format recordFormat, max int64) *recordPrinter {
@@ -296,7 +338,17 @@ func newRecordPrinter(out io.Writer, topic string, format recordFormat, max int6
 	if max == 0 {
 		max = -1
 	}
-	return &recordPrinter{topic: topic, format: format, plain: plain, out: bufio.NewWriterSize(out, 256<<10), left: max}
+	return &recordPrinter{
+		topic: topic, format: format, plain: plain, out: bufio.NewWriterSize(out, 256<<10), left: max,
+		next: map[int32]int64{}, shown: map[int32]int64{},
+	}
+}
+
+// startAt says where a partition is begun with.
+func (p *recordPrinter) startAt(partition int32, offset int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next[partition] = offset
 }
 
 // print prints the records below end, all if end is -1. It returns errEnough
@@ -304,27 +356,42 @@ func newRecordPrinter(out io.Writer, topic string, format recordFormat, max int6
 func (p *recordPrinter) print(batches *client.Batches, partition int32, end int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	next, err := p.printBatches(batches, partition, end)
+	if next >= 0 {
+		p.next[partition] = next
+	}
+	return err
+}
+
+// printBatches is print. It also returns the offset behind what it printed, -1 if
+// that is nothing.
+//
+// +checklocks:p.mu
+func (p *recordPrinter) printBatches(batches *client.Batches, partition int32, end int64) (next int64, err error) {
+	next = -1
 	for r, err := range batches.Records() {
 		if err != nil {
-			return err
+			return next, err
 		}
 		if end >= 0 && int64(r.Offset) >= end {
-			return nil
+			return next, nil
 		}
 		if p.left == 0 {
-			return errEnough
+			return next, errEnough
 		}
 		if err := p.printRecord(r, partition); err != nil {
-			return err
+			return next, err
 		}
+		next = int64(r.Offset) + 1
 		if p.left > 0 {
 			p.left--
 		}
 	}
+	next = int64(batches.Next())
 	if p.left == 0 {
-		return errEnough
+		return next, errEnough
 	}
-	return nil
+	return next, nil
 }
 
 // +checklocks:p.mu
@@ -342,5 +409,16 @@ func (p *recordPrinter) printRecord(r *record.Record, partition int32) error {
 func (p *recordPrinter) flush() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.out.Flush()
+	if err := p.out.Flush(); err != nil {
+		return err
+	}
+	maps.Copy(p.shown, p.next)
+	return nil
+}
+
+// offsets returns the offset behind what the output has, by partition.
+func (p *recordPrinter) offsets() map[int32]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.shown)
 }

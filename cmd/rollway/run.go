@@ -74,6 +74,7 @@ func (p *program) newRoot() *cobra.Command {
 		p.newProduce(),
 		p.newConsume(),
 		p.newOffsets(),
+		p.newConsumerGroup(),
 		p.newDump(),
 		p.newCheck(),
 		p.newRepair(),
