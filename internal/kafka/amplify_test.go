@@ -82,6 +82,48 @@ var amplifiers = []amplified{
 		m.CoordinatorType, m.CoordinatorKeys = transactionCoordinator, make([]string, n)
 		return m
 	}},
+	{"OffsetCommit, one partition many times", 9, func(n int) kmsg.Request {
+		m := kmsg.NewPtrOffsetCommitRequest()
+		m.Group, m.Generation = "g", -1
+		m.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "t", Partitions: make([]kmsg.OffsetCommitRequestTopicPartition, n)}}
+		return m
+	}},
+	{"OffsetFetch, one offset with much metadata many times", 9, func(n int) kmsg.Request {
+		m := kmsg.NewPtrOffsetFetchRequest()
+		for range n / 100 {
+			g := kmsg.OffsetFetchRequestGroup{Group: "large", Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: make([]int32, 99)}}}
+			m.Groups = append(m.Groups, g)
+		}
+		return m
+	}},
+	{"OffsetFetch, all of one group many times", 8, func(n int) kmsg.Request {
+		m := kmsg.NewPtrOffsetFetchRequest()
+		for range n {
+			m.Groups = append(m.Groups, kmsg.OffsetFetchRequestGroup{Group: "large"})
+		}
+		return m
+	}},
+	{"OffsetFetch, unknown topics", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrOffsetFetchRequest()
+		for i := range n {
+			m.Topics = append(m.Topics, kmsg.OffsetFetchRequestTopic{Topic: fmt.Sprintf("%x", i), Partitions: []int32{0}})
+		}
+		return m
+	}},
+	{"DescribeGroups, unknown", 6, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDescribeGroupsRequest()
+		for i := range n {
+			m.Groups = append(m.Groups, fmt.Sprintf("%x", i))
+		}
+		return m
+	}},
+	{"DeleteGroups, unknown", 2, func(n int) kmsg.Request {
+		m := kmsg.NewPtrDeleteGroupsRequest()
+		for i := range n {
+			m.Groups = append(m.Groups, fmt.Sprintf("%x", i))
+		}
+		return m
+	}},
 	{"DescribeConfigs, one topic many times", 4, func(n int) kmsg.Request {
 		m := kmsg.NewPtrDescribeConfigsRequest()
 		m.IncludeSynonyms, m.IncludeDocumentation = true, true
@@ -197,11 +239,18 @@ var bomb = sync.OnceValue(func() record.Batch {
 // and so is what was allocated for it.
 func TestAmplification(t *testing.T) {
 	f := openFrontend(t, node.Options{})
+	awaitGroups(f)
 	createTopic(t, f, "t", 1)
 	createTopic(t, f, "u", 1)
 	old := engine.TopicChange{Set: map[string]string{"message.timestamp.before.max.ms": "1"}}
 	if _, err := f.engine.AlterTopic("t", old); err != nil {
 		t.Fatal(err)
+	}
+	large := newGroupClient(dial(t, f), "large")
+	large.generation = -1
+	metadata := strings.Repeat("x", 4096)
+	if got := large.commit(9, "t", 0, 1, &metadata); got != codeNone {
+		t.Fatalf("commit: error %d", got)
 	}
 	for _, a := range amplifiers {
 		most, mostAllocated, mostFrame := 0, uint64(0), 0

@@ -10,6 +10,7 @@ const noOperations = math.MinInt32
 var (
 	topicOperations = bits(readOperation, writeOperation, createOperation, deleteOperation, alterOperation,
 		describeOperation, describeConfigsOperation, alterConfigsOperation)
+	groupOperations   = bits(readOperation, deleteOperation, describeOperation)
 	clusterOperations = bits(createOperation, alterOperation, describeOperation, clusterActionOperation,
 		describeConfigsOperation, alterConfigsOperation, idempotentWriteOperation)
 )

@@ -9,6 +9,10 @@
 // kmsg, but those of Produce and Fetch, which are on the hot path: they have
 // decoders into memory that is used again, and appender.go.
 //
+// Groups are kept by internal/coord, which answers at once or later: awaited.go
+// has the Deferred for the latter. What it keeps are copies, since the reader's
+// strings outlive the request, and bytes do where it says so.
+//
 // # Invariants
 //
 //   - A connection is strictly first in, first out: requests are carried out
@@ -16,6 +20,8 @@
 //     overlap; any other waits until those before it are answered.
 //   - A Fetch that waits lets nothing else of its connection be handled. Whoever
 //     reads a fetch session holds fetchSession.mu, above all locks of the engine.
+//   - A JoinGroup or SyncGroup that waits lets nothing else of its connection be
+//     handled either, but the end of the connection is noticed meanwhile.
 //   - Batches are appended before Receive returns, out of the receive buffer.
 //     Nothing keeps a reference to it.
 //   - What a request makes us allocate is bounded by its size, whatever it

@@ -41,6 +41,7 @@ const (
 	codeSecurityDisabled                   code = 54
 	codeKafkaStorageError                  code = 56
 	codeUnknownProducerID                  code = 59
+	codeGroupIDNotFound                    code = 69
 	codeFetchSessionIDNotFound             code = 70
 	codeInvalidFetchSessionEpoch           code = 71
 	codeTopicDeletionDisabled              code = 73
@@ -73,6 +74,7 @@ var (
 	errInvalidReplicationFactor = errors.New("kafka: invalid replication factor")
 	errInvalidReplicaAssignment = errors.New("kafka: invalid replica assignment")
 	errInvalidRequest           = errors.New("kafka: invalid request")
+	errGroupIDNotFound          = errors.New("kafka: group id not found")
 	errPolicyViolation          = errors.New("kafka: policy violation")
 	errTopicDeletionDisabled    = errors.New("kafka: deletion of topics is disabled")
 	errMismatchedEndpoint       = errors.New("kafka: mismatched endpoint type")
@@ -131,6 +133,7 @@ var refusals = []struct {
 	{errInvalidReplicationFactor, codeInvalidReplicationFactor},
 	{errInvalidReplicaAssignment, codeInvalidReplicaAssignment},
 	{errInvalidRequest, codeInvalidRequest},
+	{errGroupIDNotFound, codeGroupIDNotFound},
 	{errPolicyViolation, codePolicyViolation},
 	{errTopicDeletionDisabled, codeTopicDeletionDisabled},
 	{errMismatchedEndpoint, codeMismatchedEndpoint},

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,8 +23,7 @@ func TestFranzGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := serve(t, f)
-	f.advertised = Address{Host: "127.0.0.1", Port: int32(s.Addr().(*net.TCPAddr).Port)}
+	s := serveThere(t, f)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const producers, each = 4, 5000

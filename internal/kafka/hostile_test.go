@@ -25,6 +25,7 @@ func hostileFrontend(t testing.TB) *frontend {
 	o := node.Options{MaxFrameBytes: 1 << 20, InFlightBytes: 2 << 20}
 	o.Engine.MaxPartitions = 60
 	f := openFrontend(t, o)
+	awaitGroups(f)
 	createTopic(t, f, "u", 1)
 	createTopic(t, f, "empty", 1)
 	for _, p := range createTopic(t, f, "t", 2).Partitions() {

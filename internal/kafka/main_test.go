@@ -94,10 +94,28 @@ func dialTo(t testing.TB, s *netloop.Server) *client {
 
 func serve(t testing.TB, f *frontend) *netloop.Server {
 	t.Helper()
+	return serveOn(t, f, listen(t))
+}
+
+// serveThere is serve, and has clients told that they find f there.
+func serveThere(t testing.TB, f *frontend) *netloop.Server {
+	t.Helper()
+	ln := listen(t)
+	f.advertised = Address{Host: "127.0.0.1", Port: int32(ln.Addr().(*net.TCPAddr).Port)}
+	return serveOn(t, f, ln)
+}
+
+func listen(t testing.TB) *net.TCPListener {
+	t.Helper()
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ln
+}
+
+func serveOn(t testing.TB, f *frontend, ln *net.TCPListener) *netloop.Server {
+	t.Helper()
 	s, err := netloop.Serve(ln, func(p netloop.Peer) netloop.Session { return newSession(f, p) }, Options{}.netloop(f.node))
 	if err != nil {
 		t.Fatal(err)

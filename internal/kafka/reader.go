@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -182,6 +183,17 @@ func (r *reader) bytes() []byte {
 		return nil
 	}
 	return r.take(n)
+}
+
+// copiedBytes returns bytes that must not be null, and that outlive the request.
+func (r *reader) copiedBytes() []byte {
+	n := r.length(true)
+	if n < 0 {
+		r.fail("null, want bytes")
+		return nil
+	}
+	r.charge(int64(n))
+	return bytes.Clone(r.take(n))
 }
 
 // array reads the count of an array whose elements take at least least bytes

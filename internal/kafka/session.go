@@ -48,7 +48,8 @@ type session struct {
 // returns: what outlives that copies the header.
 type request struct {
 	header
-	body reader // the rest
+	clientID []byte // a view; nil is none
+	body     reader // the rest
 }
 
 // header is what stands before the body of a request, and how its answer
@@ -70,7 +71,7 @@ func (s *session) Receive(p []byte, out *netloop.Out) (n, need int, err error) {
 	if e := s.flush(out); err == nil {
 		err = e
 	}
-	s.current.body = reader{} // the driver's again
+	s.current.clientID, s.current.body = nil, reader{} // the driver's again
 	return n, need, err
 }
 
@@ -214,7 +215,7 @@ func (r *request) read(frame []byte) error {
 		return &unsupportedVersionError{r.api, version}
 	}
 	r.body = newReader(frame[8:], false)
-	r.body.view() // the client id
+	r.clientID = r.body.view()
 	r.body.flexible = r.flexible()
 	r.body.tags()
 	if r.body.err != nil {
