@@ -10,9 +10,8 @@ import (
 )
 
 // franzGoSuite are the tests of franz-go's own suite that need a broker, and
-// neither groups nor transactions. TestConsumeRegex is not among them, since it
-// wants the topic of committed offsets, nor is one that skips itself where a
-// server advertises Produce from version 0, as Apache Kafka does:
+// no transactions. One is not among them that skips itself where a server
+// advertises Produce from version 0, as Apache Kafka does:
 // TestIssueProduceBrokerTooOldFailsRecords.
 var franzGoSuite = []string{
 	"TestPing",
@@ -38,14 +37,19 @@ var franzGoSuite = []string{
 	"TestIssueProduceSyncManualPartitionNegativeDoesNotPanic",
 	"TestIssue831",
 	"TestClient_ProduceLargeMessages",
+	"TestConsumeRegex",
+	"TestUnknownGroupOffsetFetchPinned",
+	"TestGroupSimple",
+	"TestIssue523",
+	"TestGroupETL",
 }
 
 // The tests of franz-go's suite pass against the server.
 func TestFranzGoSuite(t *testing.T) {
-	s := startServer(t)
+	s := startGroupServer(t)
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-json", "-count=1", "-timeout", "5m",
 		"-run", "^("+strings.Join(franzGoSuite, "|")+")$", "github.com/twmb/franz-go/pkg/kgo")
-	cmd.Env = append(os.Environ(), "KGO_SEEDS="+s.kafka, "KGO_TEST_RF=1", "KGO_LOG_LEVEL=none")
+	cmd.Env = append(os.Environ(), "KGO_SEEDS="+s.kafka, "KGO_TEST_RF=1", "KGO_TEST_RECORDS=20000", "KGO_LOG_LEVEL=none")
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -74,7 +78,7 @@ func TestFranzGoSuite(t *testing.T) {
 	err = cmd.Wait()
 	for _, name := range franzGoSuite {
 		t.Run(name, func(t *testing.T) {
-			franzGo(t, "its own suite, without groups and transactions")
+			franzGo(t, "its own suite, without transactions")
 			switch outcome[name] {
 			case "pass":
 			case "skip":

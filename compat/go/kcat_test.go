@@ -24,11 +24,11 @@ var kcatComplaints = regexp.MustCompile(`(?i)does not support compression|not su
 
 // kcatExcepted are features that librdkafka 2.0.2 looks for in vain: the first
 // two also in Apache Kafka 4.3, since their versions 0 to 3 of Fetch are gone;
-// the others are consumer groups and authentication, which are not there yet.
-var kcatExcepted = regexp.MustCompile(` Feature (?:MsgVer1|ThrottleTime|BrokerBalancedConsumer|Sasl|SaslHandshake|SaslAuthReq): `)
+// the others are authentication, which is not there yet.
+var kcatExcepted = regexp.MustCompile(` Feature (?:MsgVer1|ThrottleTime|Sasl|SaslHandshake|SaslAuthReq): `)
 
 // kcatFeatures are those that it has to find.
-var kcatFeatures = []string{"MsgVer2", "ApiVersion", "BrokerGroupCoordinator", "LZ4", "OffsetTime", "IdempotentProducer", "ZSTD"}
+var kcatFeatures = []string{"MsgVer2", "ApiVersion", "BrokerGroupCoordinator", "BrokerBalancedConsumer", "LZ4", "OffsetTime", "IdempotentProducer", "ZSTD"}
 
 // kcatVersion asks the program for its version and its library's.
 func kcatVersion(t *testing.T, path string) string {
