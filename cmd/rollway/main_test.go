@@ -205,6 +205,11 @@ func TestCompletion(t *testing.T) {
 	f("clicks orders :4", "topic", "describe", "")
 	f("clicks orders :4", "partition", "skip", "")
 	f(":0", "produce", "orders", "")
+	mustExecute(t, "", "group", "reset", "billing", "orders", "--to-latest")
+	f("billing :4", "group", "describe", "")
+	f("billing :4", "consume", "orders", "--group", "")
+	f("__consumer_offsets clicks orders :4", "group", "reset", "billing", "")
+	f(":4", "group", "describe", "billing", "")
 	f("auto sendfile splice copy :4", "serve", "--fetch-path", "") // shells filter
 	f("none gzip snappy lz4 zstd :4", "produce", "--compression", "")
 	s.stop(t)
