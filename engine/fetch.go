@@ -149,7 +149,8 @@ func (p *Partition) segmentAt(c *Cursor, marks *offsetMarks) (*Segment, mark) {
 		}
 		// A later segment holds the high watermark, so this one is sealed.
 		end := mark{offset: s.next, segment: s, position: s.size}
-		if c.segment == nil || c.position < end.position {
+		// Who has read the last batch goes on, whatever bytes stand behind it.
+		if c.segment == nil || c.position < end.position && c.offset < end.offset {
 			return s, end
 		}
 		*c = Cursor{offset: s.next}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ import (
 //	at  len  field
 //	 0    8  segment    base offset of the segment
 //	 8    8  from       first offset that is lost
-//	16    8  to         the offset behind the last
+//	16    8  to         the offset behind the last; from itself where bytes that hold no offset follow the last batch
 //	24    8  start      position in the segment where the damage begins
 //	32    8  end        position where valid batches go on
 //	40    8  skipped    1 if readers are let past it, else 0
@@ -52,7 +53,7 @@ const (
 type DamagedRange struct {
 	Segment Offset   // base offset of the segment
 	From    Offset   // first offset that is lost
-	To      Offset   // the offset behind the last
+	To      Offset   // the offset behind the last; From where no record is lost
 	Start   Position // where the damage begins
 	End     Position // where valid batches go on; Start if bytes are missing
 	Skipped bool     // readers go on at To
@@ -112,7 +113,7 @@ func (l *Log) setDamage(change func([]DamagedRange) []DamagedRange) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ranges := change(slices.Clone(q.all()))
-	slices.SortFunc(ranges, func(a, b DamagedRange) int { return int(min(max(a.From-b.From, -1), 1)) })
+	slices.SortFunc(ranges, func(a, b DamagedRange) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	ranges = mergeDamage(ranges)
 	if slices.Equal(ranges, q.all()) {
 		return nil
@@ -255,7 +256,7 @@ func parseQuarantine(file string, b []byte) ([]DamagedRange, error) {
 			Segment: Offset(field(0)), From: Offset(field(1)), To: Offset(field(2)),
 			Start: Position(field(3)), End: Position(field(4)), Skipped: field(5) == 1,
 		}
-		ok := 0 <= r.Segment && r.Segment <= r.From && r.From < r.To && 0 <= r.Start && r.Start <= r.End && field(5)>>1 == 0
+		ok := 0 <= r.Segment && r.Segment <= r.From && r.From <= r.To && 0 <= r.Start && r.Start <= r.End && field(5)>>1 == 0
 		if n := len(ranges); !ok || n > 0 && r.From < ranges[n-1].To {
 			return nil, damaged(at, "range %+v, want one with rising offsets and positions behind the last", r)
 		}

@@ -504,3 +504,73 @@ func TestQuarantineIsBounded(t *testing.T) {
 		t.Errorf("%d ranges, the last %s", len(merged), fmt.Sprintf("%+v", last))
 	}
 }
+
+// What a crash brings back behind the last batch of a rolled segment, garbage or a
+// batch that was cut off before the roll, is cut off again: the segments behind it
+// hold those offsets, and no record is lost.
+func TestStrayTailOfRolledSegment(t *testing.T) {
+	stale := record.Batch(batchOf(t, 1, "stale"))
+	stale.SetBaseOffset(4)
+	stale.SetLeaderEpoch(0)
+	for name, tail := range map[string][]byte{"garbage": bytes.Repeat([]byte("x"), 643), "zeros": make([]byte, 100), "a batch": stale, "a cut batch": stale[:70]} {
+		for _, durable := range []Offset{0, 12} {
+			t.Run(fmt.Sprintf("%s, durable to %d", name, durable), func(t *testing.T) {
+				dir := crashedLog(t, 12, 4)
+				before, err := os.ReadFile(filepath.Join(dir, "t-0", firstLog))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if durable > 0 {
+					promise(t, dir, durable)
+				}
+				edit(t, func(p []byte) []byte { return append(p, tail...) }, dir, "t-0", firstLog)
+				e := openEngine(t, dir)
+				p := partition(t, e, "t")
+				if damage := p.Damage(); len(damage) > 0 {
+					t.Errorf("damage %+v, want none", damage)
+				}
+				if after, err := os.ReadFile(filepath.Join(dir, "t-0", firstLog)); err != nil || !bytes.Equal(after, before) {
+					t.Errorf("the segment has %d bytes, error %v, want %d", len(after), err, len(before))
+				}
+				works(t, e, padded(12)...)
+			})
+		}
+	}
+}
+
+// Bytes behind the last batch of a sealed segment below the recovery point, where
+// no start looks, keep nobody from reading on, by fetches and by a stream, and the
+// note of them is read again.
+func TestBytesBehindSealedSegment(t *testing.T) {
+	e := openEngine(t, crashedLog(t, 12, 4))
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, func(p []byte) []byte { return append(p, "garbage behind the last batch"...) }, e.Path(), "t-0", firstLog)
+	for range 3 {
+		e = openEngine(t, e.Path())
+		p := partition(t, e, "t")
+		for _, maxBytes := range []int64{1, 300, 1 << 20} {
+			if got := values(t, p, 0, maxBytes); !slices.Equal(got, padded(12)) {
+				t.Errorf("fetches of %d bytes: %d records, want 12", maxBytes, len(got))
+			}
+		}
+		c, err := p.Seek(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			s, err := p.FetchNext(&c, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+		}
+		if c.offset != 12 {
+			t.Errorf("a stream ends at %d, want 12", c.offset)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

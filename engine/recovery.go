@@ -278,7 +278,7 @@ func (p *Partition) recoverLog(f found, epochs leaderEpochs) error {
 		s := segments[i]
 		r := segmentRecovery{p: p, s: s, found: f, epochs: epochs, more: holdsBatches(segments[i+1:])}
 		if i+1 < len(segments) {
-			r.end = segments[i+1].base
+			r.end, r.followed = segments[i+1].base, segments[i+1].size > 0
 		}
 		torn, err := r.run()
 		if err != nil {
@@ -327,7 +327,10 @@ type segmentRecovery struct {
 	found  found
 	epochs leaderEpochs
 	end    Offset // base offset of the next segment; 0 if there is none
-	more   bool   // batches follow in later segments
+	// followed: the next segment has batches, so this one had ended at end when
+	// that was begun.
+	followed bool
+	more     bool // batches follow in later segments
 
 	check       *batchCheck
 	damage      []DamagedRange
@@ -358,6 +361,11 @@ func (r *segmentRecovery) run() (torn, err error) {
 		if err := r.p.engine.closing(); err != nil {
 			return nil, err
 		}
+		if r.followed && r.check.next == r.end && r.check.position < r.check.size {
+			if err := r.cutStray(); err != nil {
+				return nil, err
+			}
+		}
 		b, bad := r.check.batch()
 		switch {
 		case r.check.fault != nil:
@@ -379,6 +387,27 @@ func (r *segmentRecovery) run() (torn, err error) {
 			r.tailDamaged = false
 		}
 	}
+}
+
+// cutStray cuts off what stands behind the last batch of a segment that another
+// one goes on from: it was cut off before that was begun, and a crash has brought
+// it back. Its offsets, if it has any, are those of the next segment, and nobody
+// was ever shown it.
+func (r *segmentRecovery) cutStray() error {
+	s := r.s
+	s.file.useMore()
+	defer s.Release()
+	file, err := s.openToWrite(0)
+	if err != nil {
+		return err
+	}
+	s.log.warn("bytes behind the end of a rolled segment are cut off", "path", s.name,
+		"offset", r.check.next, "position", r.check.position, "bytes", int64(r.check.size-r.check.position))
+	if err := file.Truncate(int64(r.check.position)); err != nil {
+		return syncFault(err)
+	}
+	r.check.size, r.check.valid = r.check.position, nil
+	return nil // the file is synced once it is checked
 }
 
 // keepsWhole tells whether whole batches behind a bad one stay in the log wherever

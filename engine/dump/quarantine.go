@@ -62,7 +62,7 @@ func (d *dumper) quarantine(p []byte) error {
 // wrong tells what cannot be of a range behind one that ends at last.
 func (r *DamagedRange) wrong(last record.Offset, skipped int64) string {
 	switch {
-	case r.Segment < 0 || r.From < r.Segment || r.To <= r.From || r.Start < 0 || r.End < r.Start:
+	case r.Segment < 0 || r.From < r.Segment || r.To < r.From || r.Start < 0 || r.End < r.Start:
 		return fmt.Sprintf("offsets %d to %d at %d to %d of segment %d, want them to rise", r.From, r.To, r.Start, r.End, r.Segment)
 	case r.From < last:
 		return fmt.Sprintf("offset %d, want it behind the range before, which ends at %d", r.From, last)
