@@ -22,10 +22,9 @@ import (
 // (rdkafka_buf.h), and whatever it logs as a warning or worse.
 var kcatComplaints = regexp.MustCompile(`(?i)does not support compression|not supported by broker|\|PROTO(?:ERR|UFLOW)\||protocol parse failure|bad message format|^%[0-4]\|`)
 
-// kcatExcepted are features that librdkafka 2.0.2 looks for in vain: the first
-// two also in Apache Kafka 4.3, since their versions 0 to 3 of Fetch are gone;
-// the others are authentication, which is not there yet.
-var kcatExcepted = regexp.MustCompile(` Feature (?:MsgVer1|ThrottleTime|Sasl|SaslHandshake|SaslAuthReq): `)
+// kcatExcepted are features that librdkafka 2.0.2 looks for in vain, also in
+// Apache Kafka 4.3, since their versions 0 to 3 of Fetch are gone.
+var kcatExcepted = regexp.MustCompile(` Feature (?:MsgVer1|ThrottleTime): `)
 
 // kcatFeatures are those that it has to find.
 var kcatFeatures = []string{"MsgVer2", "ApiVersion", "BrokerGroupCoordinator", "BrokerBalancedConsumer", "LZ4", "OffsetTime", "IdempotentProducer", "ZSTD"}

@@ -38,6 +38,7 @@ const (
 	codeOutOfOrderSequence                 code = 45
 	codeInvalidProducerEpoch               code = 47
 	codeTransactionalIDAuthorizationFailed code = 53
+	codeIllegalSaslState                   code = 34
 	codeSecurityDisabled                   code = 54
 	codeKafkaStorageError                  code = 56
 	codeUnknownProducerID                  code = 59

@@ -150,3 +150,24 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("by id: %+v", topics)
 	}
 }
+
+// A PLAINTEXT listener tells who wants to authenticate that nobody does, and goes
+// on.
+func TestSasl(t *testing.T) {
+	c := dial(t, openFrontend(t, node.Options{}))
+	for version := int16(0); version <= 1; version++ {
+		m := kmsg.NewPtrSASLHandshakeRequest()
+		m.Mechanism = "PLAIN"
+		if got := c.ask(m, version).(*kmsg.SASLHandshakeResponse); code(got.ErrorCode) != codeIllegalSaslState || len(got.SupportedMechanisms) > 0 {
+			t.Errorf("handshake version %d: %+v", version, got)
+		}
+	}
+	for version := int16(0); version <= 2; version++ {
+		m := kmsg.NewPtrSASLAuthenticateRequest()
+		m.SASLAuthBytes = []byte("\x00user\x00password")
+		got := c.ask(m, version).(*kmsg.SASLAuthenticateResponse)
+		if code(got.ErrorCode) != codeIllegalSaslState || got.ErrorMessage == nil || len(got.SASLAuthBytes) > 0 {
+			t.Errorf("authenticate version %d: %+v", version, got)
+		}
+	}
+}
