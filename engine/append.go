@@ -124,6 +124,10 @@ func (p *Partition) prepare(r *AppendRequest, config *topicconfig.Config) error 
 		if err == nil {
 			err = b.VerifyProduced()
 		}
+		if err == nil && b.Attributes().Transactional() {
+			// Nothing would keep it from readers if it were aborted.
+			err = fmt.Errorf("%w: transactional batch, and there are no transactions", record.ErrInvalid)
+		}
 		if err == nil {
 			err = r.producer.include(b, r.sums.records == 0)
 		}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -216,4 +218,21 @@ func TestDamagedLengthLeadsToLaterBatch(t *testing.T) {
 			}
 		}
 	}
+}
+
+// KAFKA-13727: when a segment loses its transaction index, readers see records of
+// aborted transactions. There are no transactions and so no such index: a batch of
+// one is refused, and nothing is appended, so that none is ever taken for committed.
+func TestKafka13727NoTransactionalData(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	p := createTopic(t, e, "t")
+	b := record.Batch(batchBy(t, &record.Producer{ID: 1, BaseSequence: 0}, 1, "open"))
+	binary.BigEndian.PutUint16(b[21:], binary.BigEndian.Uint16(b[21:])|1<<4)
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	r := &AppendRequest{Batches: b, Acks: AcksAll}
+	p.Append(r)
+	matchError(t, r.Err, record.ErrInvalid, "there are no transactions")
+	produceEach(t, p, "plain")
+	holds(t, p, "plain")
+	holds(t, partition(t, recrash(t, e), "t"), "plain")
 }
