@@ -83,6 +83,9 @@ func (p *Partition) retain(pass *retentionPass) error {
 		if start.offset < kept.base {
 			start = mark{offset: kept.base, segment: kept}
 		}
+		if err := p.syncBelow(kept.base); err != nil {
+			return p.reported(err)
+		}
 		p.moveStart(start)
 	}
 	return errors.Join(err, p.bury())
@@ -304,6 +307,27 @@ func (p *Partition) seal(active *Segment, allowed func() bool) (sealed bool, err
 		return false, fmt.Errorf("seal %s: %w", active.name, err)
 	}
 	return true, nil
+}
+
+// syncBelow makes durable what lies below base and is not, as in a topic that is
+// synced by flush.ms. Retention is about to delete it: a power cut before that is
+// durable would bring back files without what was in them, and the log would end,
+// and give offsets again, before where it had begun. Under deletionMu.
+func (p *Partition) syncBelow(base Offset) error {
+	if p.marks.Load().flushed.offset >= base {
+		return nil
+	}
+	for _, s := range p.log.list() {
+		if s.base >= base {
+			break
+		}
+		if s.dirty() {
+			if err := p.engine.syncSegment(syncJob{s, s.size}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // moveStart has the log begin at to, and takes the segments that end there or

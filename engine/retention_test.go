@@ -17,6 +17,7 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/engine/vfs"
 )
 
 // clock is a wall clock that stands until it is moved.
@@ -912,8 +913,8 @@ func TestRetentionLooks(t *testing.T) {
 	r.offsets(2, 2)
 }
 
-// On a topic that does not sync before it shows, a segment may go before it was
-// ever synced. The commit that comes later neither syncs it nor fails.
+// On a topic that does not sync before it shows, a segment is synced, once, before
+// it goes. The commit that comes later neither syncs it nor fails.
 func TestRetentionOfUnsyncedSegments(t *testing.T) {
 	r := newRetained(t, "flush.messages", "1000", "retention.bytes", "0")
 	r.produceDays(0, 0)
@@ -923,9 +924,10 @@ func TestRetentionOfUnsyncedSegments(t *testing.T) {
 	r.fs.reset()
 	r.engine.retain()
 	r.offsets(2, 2)
-	if n := len(r.fs.find("datasync", ".log")); n != 0 {
-		t.Errorf("%d syncs of segments that were deleted", n)
+	if n := len(r.fs.find("datasync", ".log")); n != 2 {
+		t.Errorf("%d syncs of 2 segments that were deleted", n)
 	}
+	r.fs.reset()
 	r.produceDays(0)
 	r.reopen()
 	r.offsets(2, 3)
@@ -1081,4 +1083,41 @@ func BenchmarkRetentionPass(b *testing.B) {
 		b.Fatalf("a pass with nothing to do: %v", fs.calls)
 	}
 	crash(b, e) // there are no files behind the segments
+}
+
+// On a topic that may lose a suffix, a power cut in the middle of retention does not
+// have the log end before where it had begun: no offset comes twice that retention
+// has passed.
+func TestRetentionInPowerCut(t *testing.T) {
+	mem := vfs.NewMem("/retained")
+	fs := traceFS(mem)
+	e := openEngine(t, "", onFS(fs))
+	p := createTopic(t, e, "t", "flush.messages", "1000", "retention.bytes", "0", "file.delete.delay.ms", "0")
+	produce(t, p, batchOf(t, time.Now().UnixMilli(), "a", "b", "c"))
+	if _, err := p.seal(p.log.active(), func() bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	var images []*vfs.Mem
+	fs.hook(func(c call) error {
+		if strings.HasPrefix(c.name, "t-0/") {
+			images = append(images, mem.CrashClone(1, vfs.KeepSynced))
+		}
+		return nil
+	})
+	e.retain()
+	fs.hook(nil)
+	if start := p.Offsets().LogStart; start != 3 {
+		t.Fatalf("the log begins at %d, want 3", start)
+	}
+	e.Close()
+	if len(images) < 3 {
+		t.Fatalf("%d calls in the partition's directory, want a rename and more", len(images))
+	}
+	for i, image := range images[1:] { // the first call is the sync itself
+		e := openEngine(t, "", onFS(image))
+		if o := partition(t, e, "t").Offsets(); o.LogEnd < 3 {
+			t.Errorf("after a crash before call %d of %d the log ends at %d, want 3", i+1, len(images), o.LogEnd)
+		}
+		e.Close()
+	}
 }
