@@ -375,6 +375,9 @@ func (e *Engine) fail(err error) {
 	if !e.failed.CompareAndSwap(nil, &err) {
 		return
 	}
+	if guard, ok := e.fs.(*syncGuard); ok {
+		guard.settle()
+	}
 	if isFinal(err) {
 		e.noteFailure(err)
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/rollway/rollway/engine/vfs"
 	"github.com/rollway/rollway/internal/mutant"
@@ -28,6 +30,25 @@ type syncGuard struct {
 	vfs.FS
 	engine *Engine
 	failed atomic.Bool // a sync of this process went wrong
+
+	// begun is held for reading by whoever has been allowed to sync, until that
+	// has ended.
+	begun sync.RWMutex
+}
+
+// settleTimeout is how long the engine waits for syncs under way before it says
+// that it has stopped: on a disk that hangs they may never end.
+const settleTimeout = time.Second
+
+// settle waits, for at most settleTimeout, for syncs that were allowed before the
+// engine has failed: none is begun after it returns, unless the disk hangs.
+func (g *syncGuard) settle() {
+	for deadline := time.Now().Add(settleTimeout); !g.begun.TryLock(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return
+		}
+	}
+	g.begun.Unlock()
 }
 
 // allow is nil if a sync of name may begin.
@@ -44,6 +65,8 @@ func (g *syncGuard) allow(name string) error {
 // SyncDir implements vfs.FS. Only what the kernel says of the directory itself
 // is a failure, not that it could not be opened: it may have been removed.
 func (g *syncGuard) SyncDir(name string) error {
+	g.begun.RLock()
+	defer g.begun.RUnlock()
 	if err := g.allow(name); err != nil {
 		return err
 	}
@@ -81,6 +104,8 @@ type guardedFile struct {
 
 // Datasync implements vfs.File.
 func (f *guardedFile) Datasync() error {
+	f.guard.begun.RLock()
+	defer f.guard.begun.RUnlock()
 	if err := f.guard.allow(f.Name()); err != nil {
 		return err
 	}
