@@ -29,7 +29,7 @@ var errSyncRefused = errors.New("engine: not synced after a failure")
 type syncGuard struct {
 	vfs.FS
 	engine *Engine
-	failed atomic.Bool // a sync of this process went wrong
+	failed atomic.Pointer[error] // of the first sync of this process that went wrong
 
 	// begun is held for reading by whoever has been allowed to sync, until that
 	// has ended.
@@ -56,11 +56,15 @@ func (g *syncGuard) allow(name string) error {
 	if why := g.engine.failure(); why != nil {
 		return fmt.Errorf("%w: sync of %s: %w", errSyncRefused, name, why)
 	}
-	if g.failed.Load() {
-		return fmt.Errorf("%w: sync of %s", errSyncRefused, name)
+	if why := g.failed.Load(); why != nil {
+		return fmt.Errorf("%w: sync of %s: %v", errSyncRefused, name, *why) // text alone: what it means was said to who met it
 	}
 	return nil
 }
+
+// fail notes what a sync has failed with: whoever is refused one for it may be the
+// first to tell.
+func (g *syncGuard) fail(err error) { g.failed.CompareAndSwap(nil, &err) }
 
 // SyncDir implements vfs.FS. Only what the kernel says of the directory itself
 // is a failure, not that it could not be opened: it may have been removed.
@@ -73,7 +77,7 @@ func (g *syncGuard) SyncDir(name string) error {
 	g.engine.stats.DirSyncs.Add(1)
 	err := g.FS.SyncDir(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
-		g.failed.Store(true)
+		g.fail(err)
 	}
 	return err
 }
@@ -115,7 +119,7 @@ func (f *guardedFile) Datasync() error {
 		err = f.File.Datasync()
 	}
 	if err != nil {
-		f.guard.failed.Store(true)
+		f.guard.fail(err)
 	}
 	return err
 }
