@@ -102,7 +102,7 @@ func Open(dir string, options Options) (*Engine, error) {
 		}
 		e.ownsFS = true
 	}
-	e.fs = &syncGuard{FS: e.fs, engine: e}
+	e.fs = &syncGuard{FS: e.fs, engine: e, patience: settleTimeout}
 	e.committer = newCommitter(e)
 	e.files = newDescriptors(e.fs, options.MaxOpenFiles)
 	e.indexCache = &indexCache{mostBytes: options.IndexCacheBytes}
@@ -375,11 +375,11 @@ func (e *Engine) fail(err error) {
 	if !e.failed.CompareAndSwap(nil, &err) {
 		return
 	}
+	if isFinal(err) {
+		e.noteFailure(err) // at once: a process that dies before it is trusted by the next
+	}
 	if guard, ok := e.fs.(*syncGuard); ok {
 		guard.settle()
-	}
-	if isFinal(err) {
-		e.noteFailure(err)
 	}
 	e.options.Log.Error("data directory has stopped: nothing more is appended or acknowledged until a restart", "dir", e.fs.Path(), "error", err)
 	for _, t := range e.Topics() {

@@ -33,17 +33,18 @@ type syncGuard struct {
 
 	// begun is held for reading by whoever has been allowed to sync, until that
 	// has ended.
-	begun sync.RWMutex
+	begun    sync.RWMutex
+	patience time.Duration // of settle
 }
 
 // settleTimeout is how long the engine waits for syncs under way before it says
 // that it has stopped: on a disk that hangs they may never end.
 const settleTimeout = time.Second
 
-// settle waits, for at most settleTimeout, for syncs that were allowed before the
+// settle waits, for at most g.patience, for syncs that were allowed before the
 // engine has failed: none is begun after it returns, unless the disk hangs.
 func (g *syncGuard) settle() {
-	for deadline := time.Now().Add(settleTimeout); !g.begun.TryLock(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(g.patience); !g.begun.TryLock(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/engine/vfs"
 )
@@ -70,6 +71,32 @@ func TestNoSyncAfterFailure(t *testing.T) {
 	if len(synced) != 1 || !synced[0].is("datasync", ".index") {
 		t.Errorf("synced after the failure: %v, want only what had begun before", synced)
 	}
+}
+
+// A failure is noted for the next start at once, before syncs under way have ended:
+// a process that dies in between must not have its pages trusted.
+func TestFailureIsNotedAtOnce(t *testing.T) {
+	e := openEngine(t, t.TempDir())
+	guard := e.fs.(*syncGuard)
+	guard.patience = time.Hour
+	guard.begun.RLock() // a sync that takes long
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		e.fail(syncFault(syscall.EIO))
+	}()
+	within(t, "the note of the failure", func() {
+		for _, err := e.fs.Stat(storageFailedFile); err != nil; _, err = e.fs.Stat(storageFailedFile) {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	select {
+	case <-stopped:
+		t.Error("the engine has said that it stopped while a sync was under way")
+	default:
+	}
+	guard.begun.RUnlock()
+	within(t, "the end of the failure", func() { <-stopped })
 }
 
 // Whichever sync is the first to fail, the Nth fdatasync or the Nth fsync of a
