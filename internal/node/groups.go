@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,12 +14,12 @@ import (
 
 // groups runs the coordinator of a node: what it writes goes to the topic of
 // offsets, what is there is loaded into it at a start, and its clock ticks. It
-// has three goroutines at most.
+// has two goroutines, and one more while it loads.
 type groups struct {
 	coordinator *coord.Coordinator
 	log         *offsetsLog
 	rouse       chan struct{} // holds one: Tick is to be called
-	stop        chan struct{}
+	stop        context.CancelFunc
 	wg          sync.WaitGroup
 }
 
@@ -29,16 +30,18 @@ func openGroups(e *engine.Engine, layers brokerconfig.Layers, log *slog.Logger) 
 		// Which partition a group is in must not change.
 		settings.Partitions = int32(len(t.Partitions()))
 	}
-	g := &groups{rouse: make(chan struct{}, 1), stop: make(chan struct{})}
+	g := &groups{rouse: make(chan struct{}, 1)}
 	g.log = newOffsetsLog(e, log, settings.Partitions, layers)
 	var err error
 	g.coordinator, err = coord.New(coord.Options{Settings: settings, Log: g.log, Wake: g.wake}, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}
-	g.wg.Go(g.tick)
-	g.wg.Go(func() { g.log.run(g.coordinator, g.stop) })
-	g.wg.Go(func() { loadOffsets(e, g.coordinator, settings.Partitions, log, g.stop) })
+	ctx, stop := context.WithCancel(context.Background())
+	g.stop = stop
+	g.wg.Go(func() { g.tick(ctx) })
+	g.wg.Go(func() { g.log.run(ctx, g.coordinator) })
+	g.wg.Go(func() { loadOffsets(ctx, e, g.coordinator, settings.Partitions, log) })
 	return g, nil
 }
 
@@ -74,7 +77,7 @@ func (g *groups) wake() {
 }
 
 // tick is the clock of the coordinator: one timer for all groups.
-func (g *groups) tick() {
+func (g *groups) tick(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -87,7 +90,7 @@ func (g *groups) tick() {
 		select {
 		case <-timer.C:
 		case <-g.rouse:
-		case <-g.stop:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -96,6 +99,6 @@ func (g *groups) tick() {
 // close answers whoever waits, writes what was appended and ends the goroutines.
 func (g *groups) close() {
 	g.coordinator.Close()
-	close(g.stop)
+	g.stop()
 	g.wg.Wait()
 }

@@ -20,16 +20,7 @@ const offsetsReadBytes = 1 << 20
 // partition by partition as they are recovered. Groups of a partition that
 // cannot be read stay as they are answered while it is loaded: to go on with
 // what is not known would have consumers begin anew.
-func loadOffsets(e *engine.Engine, c *coord.Coordinator, partitions int32, log *slog.Logger, stop <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+func loadOffsets(ctx context.Context, e *engine.Engine, c *coord.Coordinator, partitions int32, log *slog.Logger) {
 	topic, err := e.Topic(OffsetsTopic)
 	if err != nil {
 		for index := range partitions {

@@ -76,12 +76,12 @@ func (l *offsetsLog) Append(partition int32, records []coord.Record) {
 	}
 }
 
-// run writes until stop is closed, and then what is left.
-func (l *offsetsLog) run(c *coord.Coordinator, stop <-chan struct{}) {
+// run writes until ctx ends, and then what is left.
+func (l *offsetsLog) run(ctx context.Context, c *coord.Coordinator) {
 	for stopped := false; !stopped; {
 		select {
 		case <-l.more:
-		case <-stop:
+		case <-ctx.Done():
 			stopped = true
 		}
 		l.mu.Lock()
@@ -112,9 +112,11 @@ func (l *offsetsLog) write(appends []offsetsAppend, c *coord.Coordinator) {
 		}
 	}
 	for _, w := range written {
-		w.await()
-		l.report(w.err)
+		if w.await(); err == nil {
+			err = w.err
+		}
 	}
+	l.report(err)
 	for i := range appends {
 		c.Settle(appends[i].partition, written[appends[i].partition].err, time.Now())
 	}
@@ -129,7 +131,8 @@ func (l *offsetsLog) topic() (*engine.Topic, error) {
 	return l.engine.CreateTopic(engine.TopicSpec{Name: OffsetsTopic, Partitions: l.partitions, Configs: l.configs, Internal: true})
 }
 
-// report logs the first of several failures, and that they are over.
+// report logs the first of several failed writes, and that they are over. err is
+// that of one partition at least.
 func (l *offsetsLog) report(err error) {
 	switch {
 	case err != nil && !l.failing:
