@@ -50,29 +50,20 @@ func readAlterConfigs(r *reader, version int16) (*kmsg.AlterConfigsRequest, erro
 
 // alterConfigsResponse alters one resource after another.
 func (s *session) alterConfigsResponse(m *kmsg.AlterConfigsRequest) kmsg.Response {
-	response := kmsg.NewPtrAlterConfigsResponse()
-	resources := occurrencesOf(m.Resources, func(r *kmsg.AlterConfigsRequestResource) configResource {
-		return configResource{r.ResourceType, r.ResourceName}
-	})
-	for _, asked := range m.Resources {
-		of := configResource{asked.ResourceType, asked.ResourceName}
-		var err error
-		switch times := resources.take(of); {
-		case times == 0:
-			continue
-		case times > 1:
-			err = duplicate("resource", asked.ResourceName, times)
-		default:
-			edits := make([]configEdit, len(asked.Configs))
-			for i, c := range asked.Configs {
-				edits[i] = configEdit{c.Name, kmsg.IncrementalAlterConfigOpSet, c.Value}
-			}
-			err = s.alter(of, edits, configOptions{replace: true, checkOnly: m.ValidateOnly})
+	alterations := make([]configAlteration, len(m.Resources))
+	for i, r := range m.Resources {
+		a := configAlteration{of: configResource{r.ResourceType, r.ResourceName}, edits: make([]configEdit, len(r.Configs))}
+		for j, c := range r.Configs {
+			a.edits[j] = configEdit{c.Name, kmsg.IncrementalAlterConfigOpSet, c.Value}
 		}
+		alterations[i] = a
+	}
+	response := kmsg.NewPtrAlterConfigsResponse()
+	s.alterAll(alterations, configOptions{replace: true, checkOnly: m.ValidateOnly}, func(of configResource, err error) {
 		a := kmsg.NewAlterConfigsResponseResource()
-		a.ResourceType, a.ResourceName = asked.ResourceType, asked.ResourceName
+		a.ResourceType, a.ResourceName = of.kind, of.name
 		a.ErrorCode, a.ErrorMessage = s.outcome("AlterConfigs", err)
 		response.Resources = append(response.Resources, a)
-	}
+	})
 	return response
 }

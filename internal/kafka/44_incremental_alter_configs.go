@@ -51,29 +51,20 @@ func readIncrementalAlterConfigs(r *reader, version int16) (*kmsg.IncrementalAlt
 
 // incrementalAlterConfigsResponse alters one resource after another.
 func (s *session) incrementalAlterConfigsResponse(m *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
-	response := kmsg.NewPtrIncrementalAlterConfigsResponse()
-	resources := occurrencesOf(m.Resources, func(r *kmsg.IncrementalAlterConfigsRequestResource) configResource {
-		return configResource{r.ResourceType, r.ResourceName}
-	})
-	for _, asked := range m.Resources {
-		of := configResource{asked.ResourceType, asked.ResourceName}
-		var err error
-		switch times := resources.take(of); {
-		case times == 0:
-			continue
-		case times > 1:
-			err = duplicate("resource", asked.ResourceName, times)
-		default:
-			edits := make([]configEdit, len(asked.Configs))
-			for i, c := range asked.Configs {
-				edits[i] = configEdit{c.Name, c.Op, c.Value}
-			}
-			err = s.alter(of, edits, configOptions{checkOnly: m.ValidateOnly})
+	alterations := make([]configAlteration, len(m.Resources))
+	for i, r := range m.Resources {
+		a := configAlteration{of: configResource{r.ResourceType, r.ResourceName}, edits: make([]configEdit, len(r.Configs))}
+		for j, c := range r.Configs {
+			a.edits[j] = configEdit{c.Name, c.Op, c.Value}
 		}
+		alterations[i] = a
+	}
+	response := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	s.alterAll(alterations, configOptions{checkOnly: m.ValidateOnly}, func(of configResource, err error) {
 		a := kmsg.NewIncrementalAlterConfigsResponseResource()
-		a.ResourceType, a.ResourceName = asked.ResourceType, asked.ResourceName
+		a.ResourceType, a.ResourceName = of.kind, of.name
 		a.ErrorCode, a.ErrorMessage = s.outcome("IncrementalAlterConfigs", err)
 		response.Resources = append(response.Resources, a)
-	}
+	})
 	return response
 }

@@ -28,6 +28,27 @@ type configOptions struct {
 	checkOnly bool // nothing is changed
 }
 
+// configAlteration is what a request wants of one resource.
+type configAlteration struct {
+	of    configResource
+	edits []configEdit
+}
+
+// alterAll alters one resource after another, and tells what came of each, once.
+// One that is named several times is refused. It blocks for the disk.
+func (s *session) alterAll(alterations []configAlteration, o configOptions, told func(of configResource, err error)) {
+	resources := occurrencesOf(alterations, func(a *configAlteration) configResource { return a.of })
+	for _, a := range alterations {
+		switch times := resources.take(a.of); {
+		case times == 0:
+		case times > 1:
+			told(a.of, duplicate("resource", a.of.name, times))
+		default:
+			told(a.of, s.alter(a.of, a.edits, o))
+		}
+	}
+}
+
 // alter changes the configs of one resource, all or none. It blocks for the
 // disk.
 func (s *session) alter(of configResource, edits []configEdit, o configOptions) error {
