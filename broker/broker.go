@@ -18,9 +18,9 @@ import (
 // Broker is one running server. All methods may be called concurrently.
 type Broker struct {
 	node *node.Node
-	wire *server.Server // nil when it is off
-	// kafka has a Server for each listener.
-	kafka []*kafka.Server
+	wire *node.Listener // nil when it is off
+	// kafka has one for each address.
+	kafka []*node.Listener
 	http  *admin.Server // nil when it is off
 
 	closeNode func() error // closes the node once and always returns what that returned

@@ -300,7 +300,7 @@ func (f *fetch) look() (enough bool) {
 func (f *fetch) Poll(out *netloop.Out, wake func()) (done bool) {
 	f.reads.mu.Lock()
 	defer f.reads.mu.Unlock()
-	closing := &f.session.closing
+	closing := &f.session.Closing
 	if !f.enrolled {
 		f.enrolled = closing.Enroll(f, wake)
 		f.wake = wake
@@ -431,7 +431,7 @@ func (f *fetch) release() {
 		s.inFlight -= f.header.bytes
 	}
 	if f.enrolled {
-		s.closing.Leave(f)
+		s.Closing.Leave(f)
 	}
 	if f.reads.user == f {
 		f.reads.leave()

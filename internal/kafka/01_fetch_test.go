@@ -393,11 +393,11 @@ func TestFetchWaits(t *testing.T) {
 	}
 	p = newPoll(t, f, m, 12)
 	p.fetch.Cancel()
-	if p.session.waits || p.session.inFlight != 0 || f.closing.Waiting() != 0 {
+	if p.session.waits || p.session.inFlight != 0 || f.Closing.Waiting() != 0 {
 		t.Error("a cancelled wait holds something")
 	}
 	p = newPoll(t, f, m, 12)
-	f.closing.Begin()
+	f.Closing.Begin()
 	if !p.wakes() || p.answer() != int64(2*len(batch)) {
 		t.Error("not answered when the server stops")
 	}

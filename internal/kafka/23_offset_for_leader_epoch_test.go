@@ -39,7 +39,7 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		}
 		appendAll(t, p, batchOf(t, "a", "b"))
 		epochs[p.LeaderEpoch()] = p.Offsets().LogEnd
-		f.tasks.Wait()
+		f.Tasks.Wait()
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		f, n = open()
 	}
 	t.Cleanup(func() { n.Close() })
-	t.Cleanup(f.tasks.Wait)
+	t.Cleanup(f.Tasks.Wait)
 	p, _ := f.engine.Partition([]byte("t"), 0)
 	if len(epochs) != 3 || epochs[p.LeaderEpoch()] != 0 {
 		t.Fatalf("epochs %v, now %d", epochs, p.LeaderEpoch())

@@ -60,7 +60,7 @@ func (a *awaited[T]) Poll(out *netloop.Out, wake func()) (done bool) {
 		if a.closed == nil {
 			return false
 		}
-		closing := &a.session.closing
+		closing := &a.session.Closing
 		if !a.enrolled {
 			a.enrolled = closing.Enroll(a, wake)
 		}
@@ -99,7 +99,7 @@ func (a *awaited[T]) Cancel() {
 
 func (a *awaited[T]) release() {
 	if a.enrolled {
-		a.session.closing.Leave(a)
+		a.session.Closing.Leave(a)
 	}
 	a.session.inFlight -= a.header.bytes
 	a.session.waits = false

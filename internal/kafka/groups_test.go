@@ -491,10 +491,10 @@ func TestGroupsAtShutdown(t *testing.T) {
 	d.joined(also)
 	waiting := d.syncRequest()
 	d.send(waiting, 5)
-	for f.closing.Waiting() < 2 {
+	for f.Closing.Waiting() < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	f.closing.Begin()
+	f.Closing.Begin()
 	if j := b.joined(joining); code(j.ErrorCode) != code(coord.NotCoordinator) || j.Generation != -1 {
 		t.Errorf("%+v", j)
 	}
@@ -504,7 +504,7 @@ func TestGroupsAtShutdown(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
-	if n := f.closing.Waiting(); n != 0 {
+	if n := f.Closing.Waiting(); n != 0 {
 		t.Errorf("%d are enrolled", n)
 	}
 }

@@ -214,7 +214,7 @@ func FuzzSession(f *testing.F) {
 		s.valid = seed%4 != 0
 		restore(t, fe)
 		step := netloop.NewStepper(s)
-		defer fe.tasks.Wait() // one may delete what the next case restores
+		defer fe.Tasks.Wait() // one may delete what the next case restores
 		defer step.Close()
 		for rest := p; len(rest) > 0 && step.Err == nil; {
 			n := 1 + random.IntN(len(rest))

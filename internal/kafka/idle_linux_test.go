@@ -54,7 +54,7 @@ func TestIdleConsumers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for f.closing.Waiting() < count {
+	for f.Closing.Waiting() < count {
 		time.Sleep(time.Millisecond)
 	}
 	each := (memoryInUse() - before) / int64(count)

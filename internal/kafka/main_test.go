@@ -39,8 +39,8 @@ func openFrontend(t testing.TB, o node.Options) *frontend {
 	}
 	f := newFrontend(n, tcpAddr, Options{})
 	t.Cleanup(func() {
-		f.closing.Begin()
-		f.tasks.Wait()
+		f.Closing.Begin()
+		f.Tasks.Wait()
 		n.Close()
 	})
 	if err := n.Engine().WaitReady(t.Context()); err != nil {

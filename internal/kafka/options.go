@@ -14,7 +14,7 @@ type Address struct {
 	Port int32  // 0 is not known
 }
 
-// Options of a Server: what is its listener's alone. What all listeners of a
+// Options of a listener: what is its own alone. What all listeners of a
 // node share is in node.Options. The zero value works.
 type Options struct {
 	// Name is the listener's name, as in Kafka's listeners setting; it stands in

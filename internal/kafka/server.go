@@ -1,12 +1,10 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/rollway/rollway/engine"
@@ -16,13 +14,7 @@ import (
 	"github.com/rollway/rollway/wire"
 )
 
-// Server serves the Kafka protocol on one listener.
-type Server struct {
-	frontend *frontend
-	loop     *netloop.Server
-}
-
-// frontend is what the sessions of one Server share.
+// frontend is what the sessions of one listener share.
 type frontend struct {
 	node     *node.Node
 	engine   *engine.Engine
@@ -40,21 +32,20 @@ type frontend struct {
 
 	fetchSessions *fetchSessions // of the node
 
-	closing node.Closing
-	tasks   sync.WaitGroup // goroutines of tasks
+	node.Serving
 }
 
 // Serve begins to accept connections of ln, which it closes from now on, also
 // on an error. It returns at once; end it with Shutdown or Close, before the
 // node is closed.
-func Serve(ln *net.TCPListener, n *node.Node, o Options) (*Server, error) {
+func Serve(ln *net.TCPListener, n *node.Node, o Options) (*node.Listener, error) {
 	f := newFrontend(n, ln.Addr(), o)
 	newSession := func(peer netloop.Peer) netloop.Session { return newSession(f, peer) }
 	loop, err := netloop.Serve(ln, newSession, o.netloop(n))
 	if err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	return &Server{frontend: f, loop: loop}, nil
+	return node.NewListener(&f.Serving, loop), nil
 }
 
 // fetchSessionsKey is the key of a node's fetch sessions.
@@ -96,31 +87,4 @@ func (f *frontend) partition(name []byte, id engine.TopicID, ids bool, index int
 		return nil, fmt.Errorf("%w: %w", errUnknownTopicID, err)
 	}
 	return t.Partition(index)
-}
-
-// Addr is the address that is listened on.
-func (s *Server) Addr() net.Addr { return s.loop.Addr() }
-
-// Stats counts connections and bytes since Serve.
-func (s *Server) Stats() netloop.Stats { return s.loop.Stats() }
-
-// Shutdown accepts and receives nothing more, answers what has begun, waiting
-// fetches with what there is, and closes each connection when its last answer
-// has left, all of them when ctx ends. Its error is then
-// netloop.ErrServerClosed, with ctx's. Nothing of the Server runs any more when
-// it returns.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.frontend.closing.Begin()
-	err := s.loop.Shutdown(ctx)
-	s.frontend.tasks.Wait()
-	return err
-}
-
-// Close ends all connections at once. Nothing of the Server runs any more when
-// it returns. It may be called again, also after Shutdown.
-func (s *Server) Close() error {
-	s.frontend.closing.Begin()
-	err := s.loop.Close()
-	s.frontend.tasks.Wait()
-	return err
 }

@@ -74,7 +74,7 @@ func TestStress(t *testing.T) {
 	if err := s.server.Shutdown(t.Context()); err != netloop.ErrServerClosed && err != nil {
 		t.Error(err)
 	}
-	if n := s.frontend.closing.Waiting(); n != 0 {
+	if n := s.frontend.Closing.Waiting(); n != 0 {
 		t.Errorf("%d fetches wait on", n)
 	}
 }

@@ -27,7 +27,7 @@ func (s *session) run(r *request, out *netloop.Out, work func() kmsg.Response) {
 	s.waits = true
 	s.inFlight += t.header.bytes
 	log := s.node.Log().With("peer", s.peer.Remote, "api", r.api.name)
-	t.Start(&s.tasks, log, func() { t.response = work() })
+	t.Start(&s.Tasks, log, func() { t.response = work() })
 	out.Defer(t)
 	out.Hold()
 }

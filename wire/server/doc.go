@@ -4,7 +4,7 @@
 //
 // # Types
 //
-//   - Server is one listener with its connections. Serve starts it.
+//   - Serve starts one listener with its connections, a node.Listener.
 //   - session is the state of one connection: what Receive does with a frame is
 //     in the file of its message (produce.go, fetch.go, ...).
 //   - Answers that are not there yet are netloop.Deferreds: produceGroup waits

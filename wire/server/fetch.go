@@ -110,7 +110,7 @@ var longPolls = sync.Pool{New: func() any { return new(longPoll) }}
 func (w *longPoll) Poll(out *netloop.Out, wake func()) (done bool) {
 	s := w.session
 	if !w.enrolled {
-		w.enrolled = s.closing.Enroll(&w.wait, wake)
+		w.enrolled = s.Closing.Enroll(&w.wait, wake)
 	}
 	waits, err := w.try(out, wake)
 	if waits {
@@ -128,7 +128,7 @@ func (w *longPoll) Poll(out *netloop.Out, wake func()) (done bool) {
 // try answers unless it waits, or returns why the request is refused.
 func (w *longPoll) try(out *netloop.Out, wake func()) (waits bool, err error) {
 	s := w.session
-	if s.closing.HasBegun() {
+	if s.Closing.HasBegun() {
 		return false, fmt.Errorf("%w: the server stops", engine.ErrClosed)
 	}
 	highWatermark, answered, err := s.tryFetch(&w.request, time.Now().Before(w.deadline), out)
@@ -154,7 +154,7 @@ func (w *longPoll) Cancel() { w.release() }
 // release ends w and gives its memory back.
 func (w *longPoll) release() {
 	w.session.inFlight -= w.bytes
-	w.session.closing.Leave(&w.wait)
+	w.session.Closing.Leave(&w.wait)
 	w.wait.Forget()
 	w.session, w.request, w.enrolled = nil, fetchRequest{}, false
 	longPolls.Put(w)

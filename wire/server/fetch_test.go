@@ -123,11 +123,11 @@ func TestLongPoll(t *testing.T) {
 
 	createTopic(t, f, "t", nil)
 	poll(5, 0, 1, time.Minute)
-	f.closing.Begin()
+	f.Closing.Begin()
 	m.refused(5, wire.CodeServerClosing)
 	poll(6, 0, 1, time.Minute)
 	m.refused(6, wire.CodeServerClosing)
-	if m.session.inFlight != 0 || f.closing.Waiting() != 0 {
-		t.Errorf("%d bytes in flight, %d enrolled", m.session.inFlight, f.closing.Waiting())
+	if m.session.inFlight != 0 || f.Closing.Waiting() != 0 {
+		t.Errorf("%d bytes in flight, %d enrolled", m.session.inFlight, f.Closing.Waiting())
 	}
 }

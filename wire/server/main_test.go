@@ -38,7 +38,7 @@ func openFrontend(t testing.TB, o Options, change ...func(*node.Options)) *front
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.tasks.Wait)
+	t.Cleanup(f.Tasks.Wait)
 	return f
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/rollway/rollway/zerocopy"
 )
 
-// Options of a Server: what is its listener's alone. What all listeners of a
+// Options of a listener: what is its own alone. What all listeners of a
 // node share is in node.Options. The zero value works.
 type Options struct {
 	// MaxSubscriptions is how many subscriptions one connection may have.

@@ -19,7 +19,7 @@ import (
 )
 
 // serve serves the node on loopback until the test ends.
-func serve(t testing.TB, n *node.Node, o Options) *Server {
+func serve(t testing.TB, n *node.Node, o Options) *node.Listener {
 	t.Helper()
 	ln, err := netloop.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +41,7 @@ type peer struct {
 }
 
 // dial returns a client that has had its Welcome.
-func dial(t testing.TB, s *Server) *peer {
+func dial(t testing.TB, s *node.Listener) *peer {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {

@@ -108,7 +108,7 @@ func (sub *subscription) wakeUp() {
 func (sub *subscription) Poll(out *netloop.Out, wake func()) (done bool) {
 	sub.wake = wake
 	if !sub.enrolled {
-		sub.enrolled = sub.session.closing.Enroll(&sub.wait, wake)
+		sub.enrolled = sub.session.Closing.Enroll(&sub.wait, wake)
 	}
 	done, err := sub.push(out)
 	if err != nil {
@@ -130,7 +130,7 @@ func (sub *subscription) push(out *netloop.Out) (done bool, err error) {
 		return true, nil
 	case sub.fault != nil:
 		return false, sub.fault
-	case sub.session.closing.HasBegun():
+	case sub.session.Closing.HasBegun():
 		return false, fmt.Errorf("%w: the server stops", engine.ErrClosed)
 	}
 	for sub.credit > 0 {
@@ -183,7 +183,7 @@ func (sub *subscription) Cancel() { sub.release() }
 
 // release ends the subscription; its id is free again.
 func (sub *subscription) release() {
-	sub.session.closing.Leave(&sub.wait)
+	sub.session.Closing.Leave(&sub.wait)
 	sub.wait.Forget()
 	delete(sub.session.subscriptions, sub.id)
 }

@@ -132,14 +132,14 @@ func TestSubscribeRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.refused(2, wire.CodeUnknownTopic)
-	if len(m.session.subscriptions) != 0 || f.closing.Waiting() != 0 {
-		t.Errorf("%d subscriptions, %d enrolled after all ended", len(m.session.subscriptions), f.closing.Waiting())
+	if len(m.session.subscriptions) != 0 || f.Closing.Waiting() != 0 {
+		t.Errorf("%d subscriptions, %d enrolled after all ended", len(m.session.subscriptions), f.Closing.Waiting())
 	}
 
 	createTopic(t, f, "t", nil)
 	subscribe(4, "t", 0, 0, 10)
 	m.data(4)
-	f.closing.Begin()
+	f.Closing.Begin()
 	m.refused(4, wire.CodeServerClosing)
 	m.ask(5, &wire.ListTopics{})
 	m.answer(5, wire.KindTopicList)

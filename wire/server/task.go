@@ -32,7 +32,7 @@ func (s *session) run(f wire.Frame, out *netloop.Out, work func(dst []byte) ([]b
 	s.running, s.counted = true, true
 	s.inFlight += t.bytes
 	log := s.node.Log().With("peer", s.peer.Remote, "request", t.id)
-	t.Start(&s.tasks, log, func() { t.answer, t.err = work(nil) })
+	t.Start(&s.Tasks, log, func() { t.answer, t.err = work(nil) })
 	out.Defer(t)
 }
 
