@@ -1,6 +1,9 @@
 package kafka
 
 import (
+	"fmt"
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,5 +42,32 @@ func TestTable(t *testing.T) {
 		if a := apiOf(key); a != nil {
 			t.Errorf("key %d is %s, want none", key, a.name)
 		}
+	}
+}
+
+// docs/kafka.md has a row for each key with the versions that are served.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kafka.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| \w+ \| ([^|]*) \|`).FindAllStringSubmatch(string(page), -1) {
+		versions[row[1]] = row[2]
+	}
+	for _, a := range apis {
+		want := fmt.Sprintf("%d-%d", a.min, a.max)
+		switch {
+		case a.decodable > a.min:
+			want += fmt.Sprintf(" advertised, %d-%d carried out", a.decodable, a.max)
+		case a.min == a.max:
+			want = fmt.Sprint(a.min)
+		}
+		if got := versions[fmt.Sprint(a.key)]; got != want {
+			t.Errorf("%s, key %d: the page has versions %q, want %q", a.name, a.key, got, want)
+		}
+	}
+	if len(versions) != len(apis) {
+		t.Errorf("%d rows for %d keys", len(versions), len(apis))
 	}
 }
