@@ -79,11 +79,10 @@ const head = `# Compatibility
 
 Kafka clients and tools that others wrote, run unchanged against a server that
 the tests build and start, each with its defaults where the tests do not say
-otherwise. Transactions are not there yet. The checks in Java, Python and
-JavaScript do not use consumer groups yet; kafkajs, which has no other way to
-read, does not read. A warning that a Java client logs, or a Python one, fails
-its test. So does what kcat says of the server with ` + "`-d all`" + `, but for the two features
-that librdkafka 2.0.2 misses in Apache Kafka 4.3, too (MsgVer1, ThrottleTime).
+otherwise. Transactions are not there yet. Consumer groups are of the classic
+protocol. A warning that a Java client logs, or a Python one, fails its test. So
+does what kcat says of the server with ` + "`-d all`" + `, but for the two features that
+librdkafka 2.0.2 misses in Apache Kafka 4.3, too (MsgVer1, ThrottleTime).
 
 ` + "`make compat compat-java compat-table`" + ` runs them all and writes this page.
 
