@@ -12,9 +12,10 @@ import (
 
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/wire"
+	"github.com/rollway/rollway/zerocopy"
 )
 
-// Both ways send the bytes that were asked for, behind one another, also when
+// Each way sends the bytes that were asked for, behind one another, also when
 // the requests come in pieces and the file ends within one.
 func TestFetcher(t *testing.T) {
 	content := make([]byte, 1<<20)
@@ -33,8 +34,8 @@ func TestFetcher(t *testing.T) {
 	asked := []struct{ offset, maxBytes, want int }{
 		{0, 1, 1}, {0, 1 << 20, 1 << 20}, {5, 300_000, 300_000}, {1<<20 - 10, 100, 10}, {1 << 20, 100, 0}, {2 << 20, 100, 0},
 	}
-	for _, copying := range []bool{false, true} {
-		conn := dial(t, &Fetcher{File: file, Size: int64(len(content)), Copy: copying}, "")
+	for _, path := range []zerocopy.Path{zerocopy.SendFile, zerocopy.Splice, zerocopy.Copy} {
+		conn := dial(t, &Fetcher{File: file, Size: int64(len(content)), Path: path}, "")
 		hello := wire.Hello{MinVersion: 1, MaxVersion: 1, Software: "test", SoftwareVersion: "1"}
 		requests := hello.AppendTo(nil, 1)
 		for i, a := range asked {
@@ -52,7 +53,7 @@ func TestFetcher(t *testing.T) {
 			m, err := wire.ParseData(readFrame(t, conn))
 			from := min(a.offset, len(content))
 			if err != nil || !bytes.Equal(m.Batches, content[from:from+a.want]) {
-				t.Errorf("copy %v: answer %d has %d bytes, %v; want %d from %d", copying, i, len(m.Batches), err, a.want, a.offset)
+				t.Errorf("%v: answer %d has %d bytes, %v; want %d from %d", path, i, len(m.Batches), err, a.want, a.offset)
 			}
 		}
 	}

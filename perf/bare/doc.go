@@ -3,9 +3,10 @@
 // so that one client drives both, and does nothing of what makes a log: no
 // index, no offsets, no segments, no recovery.
 //
-// Fetcher answers a Fetch with a head and a piece of one file, by sendfile or
-// by pread and write; the asked offset is a position in the file. Sink takes a
-// Produce, checks the batch's crc and writes it by pwritev, synced or not.
+// Fetcher answers a Fetch with a head and a piece of one file, by sendfile, by
+// splice or by pread and write; the asked offset is a position in the file.
+// Sink takes a Produce, checks the batch's crc and writes it by pwritev, synced
+// or not.
 // Server accepts connections and gives each a goroutine.
 //
 // What a careful author of such a loop would do is done here too: an explicit

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/wire"
+	"github.com/rollway/rollway/zerocopy"
 )
 
 // copyBytes is the size of the buffer that a copying Fetcher reads into. 128
@@ -21,7 +22,10 @@ const copyBytes = 128 << 10
 type Fetcher struct {
 	File *os.File
 	Size int64 // of the file
-	Copy bool  // by pread and write instead of sendfile
+
+	// Path is how: Auto and SendFile by sendfile, Splice through a pipe of the
+	// connection's own, Copy by pread and write.
+	Path zerocopy.Path
 }
 
 func (f *Fetcher) serve(conn *net.TCPConn) error {
@@ -31,9 +35,17 @@ func (f *Fetcher) serve(conn *net.TCPConn) error {
 	}
 	in := frames{conn: conn, buffer: make([]byte, 64<<10)}
 	a := answer{file: f.File, conn: conn, raw: raw}
-	a.send = a.onWritable
-	if f.Copy {
+	switch f.Path {
+	case zerocopy.Copy:
 		a.buffer = make([]byte, copyBytes)
+	case zerocopy.Splice:
+		if a.pipe, err = newPipe(); err != nil {
+			return err
+		}
+		defer a.pipe.close()
+		a.send = a.spliceWritable
+	default:
+		a.send = a.sendFileWritable
 	}
 	for {
 		frame, err := in.next()
@@ -65,10 +77,10 @@ func (f *Fetcher) answer(a *answer, frame wire.Frame) error {
 	a.left = max(0, min(int64(m.MaxBytes), f.Size-m.Offset))
 	data := wire.Data{Offsets: wire.Offsets{LastStable: f.Size, HighWatermark: f.Size}}
 	a.head = wire.AppendDataHead(a.head[:0], frame.RequestID, &data, int(a.left))
-	if f.Copy {
+	if f.Path == zerocopy.Copy {
 		return a.copy()
 	}
-	return a.sendFile()
+	return a.byReference()
 }
 
 // answer is one head and piece of the file on their way.
@@ -76,18 +88,19 @@ type answer struct {
 	file *os.File
 	conn *net.TCPConn
 	raw  syscall.RawConn
-	send func(fd uintptr) bool // onWritable, bound once
+	send func(fd uintptr) (done bool) // bound once; false waits for the socket to take more
 
 	head     []byte
 	out      []byte // of head, what has not left
 	position int64
 	left     int64
 	buffer   []byte // of copy
+	pipe     pipe   // of splice
 	err      error
 }
 
-// sendFile sends the answer by sendmsg(2) and sendfile(2).
-func (a *answer) sendFile() error {
+// byReference sends the answer without user memory.
+func (a *answer) byReference() error {
 	a.out, a.err = a.head, nil
 	if err := a.raw.Write(a.send); err != nil {
 		return err
@@ -95,43 +108,86 @@ func (a *answer) sendFile() error {
 	return a.err
 }
 
-// onWritable moves what the socket takes; false waits for it to take more.
-func (a *answer) onWritable(fd uintptr) (done bool) {
+// sendFileWritable moves what the socket takes by sendmsg(2) and sendfile(2).
+func (a *answer) sendFileWritable(fd uintptr) (done bool) {
 	socket := int(fd)
-	for len(a.out) > 0 {
-		flags := unix.MSG_NOSIGNAL
-		if a.left > 0 {
-			flags |= unix.MSG_MORE
+	done, a.out, a.err = sendHead(socket, a.out, a.left > 0)
+	if !done || a.err != nil {
+		return done
+	}
+	done, a.position, a.left, a.err = sendFile(socket, a.file, a.position, a.left)
+	return done
+}
+
+// spliceWritable moves what the socket takes by sendmsg(2) and splice(2).
+func (a *answer) spliceWritable(fd uintptr) (done bool) {
+	socket := int(fd)
+	done, a.out, a.err = sendHead(socket, a.out, a.left > 0)
+	if !done || a.err != nil {
+		return done
+	}
+	for a.left > 0 || a.pipe.held > 0 {
+		if a.pipe.held == 0 {
+			n, err := a.pipe.fill(a.file, a.position, a.left)
+			if err != nil {
+				a.err = err
+				return true
+			}
+			a.position += n
+			a.left -= n
 		}
-		n, err := unix.SendmsgN(socket, a.out, nil, nil, flags)
-		switch err {
-		case nil:
-			a.out = a.out[n:]
-		case unix.EINTR:
+		switch err := a.pipe.drain(socket, a.left > 0); err {
+		case nil, unix.EINTR:
 		case unix.EAGAIN:
 			return false
 		default:
-			a.err = fmt.Errorf("sendmsg: %w", err)
-			return true
-		}
-	}
-	for a.left > 0 {
-		n, err := unix.Sendfile(socket, int(a.file.Fd()), &a.position, int(a.left))
-		switch {
-		case err == nil && n == 0:
-			a.err = fmt.Errorf("sendfile at position %d: %w", a.position, io.ErrUnexpectedEOF)
-			return true
-		case err == nil:
-			a.left -= int64(n)
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			return false
-		default:
-			a.err = fmt.Errorf("sendfile: %w", err)
+			a.err = fmt.Errorf("splice to the socket: %w", err)
 			return true
 		}
 	}
 	return true
+}
+
+// sendHead sends out, with more to follow or not, and returns what the socket
+// did not take: then it is not done, and the socket is full.
+func sendHead(socket int, out []byte, more bool) (done bool, rest []byte, err error) {
+	flags := unix.MSG_NOSIGNAL
+	if more {
+		flags |= unix.MSG_MORE
+	}
+	for len(out) > 0 {
+		n, err := unix.SendmsgN(socket, out, nil, nil, flags)
+		switch err {
+		case nil:
+			out = out[n:]
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false, out, nil
+		default:
+			return true, out, fmt.Errorf("sendmsg: %w", err)
+		}
+	}
+	return true, nil, nil
+}
+
+// sendFile sends left bytes of f from position on and returns what is still to
+// be sent: then it is not done, and the socket is full.
+func sendFile(socket int, f *os.File, position, left int64) (done bool, at, rest int64, err error) {
+	for left > 0 {
+		n, err := unix.Sendfile(socket, int(f.Fd()), &position, int(left))
+		switch {
+		case err == nil && n == 0:
+			return true, position, left, fmt.Errorf("sendfile at position %d: %w", position, io.ErrUnexpectedEOF)
+		case err == nil:
+			left -= int64(n)
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false, position, left, nil
+		default:
+			return true, position, left, fmt.Errorf("sendfile: %w", err)
+		}
+	}
+	return true, position, 0, nil
 }
 
 // copy sends the answer by pread(2) and write(2), the head with the first

@@ -83,9 +83,9 @@ func (b *bench) fetch(ctx context.Context) (tables []table, err error) {
 	}
 	for _, c := range []struct {
 		name string
-		copy bool
-	}{{bareSendFile, false}, {bareCopy, true}} {
-		s, err := b.startBareFetcher(ctx, c.name, segment, c.copy)
+		path zerocopy.Path
+	}{{bareSendFile, zerocopy.SendFile}, {bareCopy, zerocopy.Copy}} {
+		s, err := b.startBareFetcher(ctx, c.name, segment, c.path)
 		if s != nil {
 			servers = append(servers, s)
 		}
@@ -145,9 +145,8 @@ func (b *bench) startFilled(ctx context.Context, name, dir string, path zerocopy
 	return s, b.connect(ctx, s, b.target(p), int64(batch.Count()))
 }
 
-func (b *bench) startBareFetcher(ctx context.Context, name, segment string, copying bool) (*fetchServer, error) {
-	profile := map[bool]string{false: "fetch-bare-sendfile", true: "fetch-bare-copy"}[copying]
-	p, err := b.start(ctx, profile, serverConfig{Fetcher: &fetcherConfig{File: segment, Copy: copying}})
+func (b *bench) startBareFetcher(ctx context.Context, name, segment string, path zerocopy.Path) (*fetchServer, error) {
+	p, err := b.start(ctx, "fetch-bare-"+path.String(), serverConfig{Fetcher: &fetcherConfig{File: segment, Path: path}})
 	if err != nil {
 		return nil, err
 	}

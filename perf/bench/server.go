@@ -42,7 +42,7 @@ type rollwayConfig struct {
 // fetcherConfig is a bare.Fetcher.
 type fetcherConfig struct {
 	File string
-	Copy bool
+	Path zerocopy.Path
 }
 
 // question is what a server process is asked.
@@ -123,7 +123,7 @@ func (c serverConfig) start() (server, error) {
 		if err != nil {
 			return s, err
 		}
-		return s, c.listen(&s, &bare.Fetcher{File: f, Size: info.Size(), Copy: c.Fetcher.Copy})
+		return s, c.listen(&s, &bare.Fetcher{File: f, Size: info.Size(), Path: c.Fetcher.Path})
 	}
 	return s, fmt.Errorf("server without a contestant, want one")
 }

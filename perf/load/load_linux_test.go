@@ -12,6 +12,7 @@ import (
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/host"
+	"github.com/rollway/rollway/zerocopy"
 )
 
 const congestion = "reno" // always there
@@ -39,7 +40,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// A consumer gets every byte of the log from a bare fetcher, either way, with
+// A consumer gets every byte of the log from a bare fetcher, each way, with
 // one and with many requests in flight, round and round.
 func TestConsumer(t *testing.T) {
 	batch, err := Batch(4 << 10)
@@ -51,8 +52,8 @@ func TestConsumer(t *testing.T) {
 	if _, err := file.Write(bytes.Repeat(batch, 64)); err != nil {
 		t.Fatal(err)
 	}
-	for _, copying := range []bool{false, true} {
-		target := serve(t, &bare.Fetcher{File: file, Size: log.Bytes, Copy: copying})
+	for _, path := range []zerocopy.Path{zerocopy.SendFile, zerocopy.Splice, zerocopy.Copy} {
+		target := serve(t, &bare.Fetcher{File: file, Size: log.Bytes, Path: path})
 		c, err := NewConsumer(t.Context(), target, log)
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +70,7 @@ func TestConsumer(t *testing.T) {
 			n, elapsed, err := c.Run(run)
 			want := max(run.Bytes, int64(run.MaxBytes))
 			if err != nil || n != want || elapsed <= 0 {
-				t.Errorf("copy %v: %+v fetched %d bytes in %v, %v; want %d", copying, run, n, elapsed, err, want)
+				t.Errorf("%v: %+v fetched %d bytes in %v, %v; want %d", path, run, n, elapsed, err, want)
 			}
 		}
 		if tcp, local, err := c.TCP(); err != nil || !local.IsValid() || tcp.Congestion != congestion || !tcp.NoDelay {
