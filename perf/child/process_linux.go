@@ -27,18 +27,27 @@ type Process struct {
 	in     io.Closer
 	encode *json.Encoder
 	out    *bufio.Reader
-	errors *tail
+	errors *Tail
 }
 
 // Start runs the program with the arguments and waits until it is ready. On
 // core, unless that is negative, with all its threads. The process is killed
 // when ctx ends; Stop it in any case.
 func Start(ctx context.Context, core int, program string, args ...string) (*Process, error) {
+	var cores []int
+	if core >= 0 {
+		cores = []int{core}
+	}
+	return StartOn(ctx, cores, program, args...)
+}
+
+// StartOn is Start on several cores; none: all that this process may use.
+func StartOn(ctx context.Context, cores []int, program string, args ...string) (*Process, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	// A group of its own: Ctrl-C on the terminal is for the parent, which then
 	// stops its children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p := &Process{cmd: cmd, errors: new(tail)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p := &Process{cmd: cmd, errors: new(Tail)}
 	cmd.Stderr = p.errors
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -50,11 +59,7 @@ func Start(ctx context.Context, core int, program string, args ...string) (*Proc
 	}
 	p.in, p.encode, p.out = in, json.NewEncoder(in), bufio.NewReader(out)
 
-	start := cmd.Start
-	if core >= 0 {
-		start = func() error { return host.Pinned(core, cmd.Start) }
-	}
-	if err := start(); err != nil {
+	if err := host.PinnedTo(cores, cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	var r ready
@@ -99,6 +104,14 @@ func (p *Process) Stop() error {
 	return nil
 }
 
+// Kill ends the process by SIGKILL and waits for it. It may be called again.
+func (p *Process) Kill() {
+	if p.cmd.ProcessState == nil {
+		p.cmd.Process.Kill()
+		p.cmd.Wait() // says that it was killed
+	}
+}
+
 // read reads one line.
 func (p *Process) read(v any) error {
 	line, err := p.out.ReadBytes('\n')
@@ -126,18 +139,3 @@ func (p *Process) explain(err error) error {
 	}
 	return fmt.Errorf("server process %d: %w", p.PID(), err)
 }
-
-// tail keeps the end of what is written to it, from one goroutine. Read it when
-// that has ended.
-type tail struct{ text []byte }
-
-// tailBytes is enough for a log line or the first goroutines of a panic.
-const tailBytes = 4 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-tailBytes):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return string(t.text) }

@@ -59,15 +59,21 @@ func Pin(core int) error {
 // Pinned calls f on a thread that is on one core, and nowhere else: a process
 // that f starts stays on that core, with all its threads, and Go programs
 // then have GOMAXPROCS 1.
-func Pinned(core int, f func() error) error {
+func Pinned(core int, f func() error) error { return PinnedTo([]int{core}, f) }
+
+// PinnedTo is Pinned to several cores. Of none it only calls f.
+func PinnedTo(cores []int, f func() error) error {
+	if len(cores) == 0 {
+		return f()
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before, err := Cores()
 	if err != nil {
 		return err
 	}
-	if err := setAffinity(0, []int{core}); err != nil {
-		return fmt.Errorf("sched_setaffinity to core %d: %w", core, err)
+	if err := setAffinity(0, cores); err != nil {
+		return fmt.Errorf("sched_setaffinity to cores %v: %w", cores, err)
 	}
 	defer setAffinity(0, before) // it was in force a moment ago
 	return f()

@@ -54,6 +54,16 @@ func TestPinned(t *testing.T) {
 			t.Errorf("pinned to core %d: cores %v, %v", core, inside, err)
 		}
 	}
+	for _, some := range [][]int{nil, cores} {
+		var inside []int
+		err := PinnedTo(some, func() (err error) {
+			inside, err = Cores()
+			return err
+		})
+		if err != nil || !slices.Equal(inside, cores) {
+			t.Errorf("pinned to cores %v: cores %v, %v; want %v", some, inside, err, cores)
+		}
+	}
 	if after, err := Cores(); err != nil || !slices.Equal(after, cores) {
 		t.Errorf("cores afterwards %v, %v; want %v", after, err, cores)
 	}
