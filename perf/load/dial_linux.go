@@ -21,7 +21,7 @@ const answerTime = 30 * time.Second
 // A Target is where a server is and what the connection to it is to be like.
 type Target struct {
 	Addr       netip.AddrPort
-	Congestion string // congestion control algorithm of the client's side
+	Congestion string // congestion control algorithm of the client's side; empty: the system's
 	Kafka      bool   // the server there speaks Kafka's protocol, and not rollway's
 }
 
@@ -58,6 +58,9 @@ func (t Target) dial(ctx context.Context) (*net.TCPConn, error) {
 }
 
 func setCongestion(fd int, name string) error {
+	if name == "" {
+		return nil
+	}
 	if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name); err != nil {
 		return fmt.Errorf("setsockopt TCP_CONGESTION %s: %w; see /proc/sys/net/ipv4/tcp_available_congestion_control", name, err)
 	}
