@@ -1,0 +1,81 @@
+package contestant
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/rollway/rollway/perf/load"
+	"github.com/rollway/rollway/perf/result"
+)
+
+// kafkaServer is a process that takes admin's questions: rollway and Kafka.
+type kafkaServer struct {
+	process      *process // nil if it was there before
+	processID    int
+	dir          string
+	target       load.Target
+	admin        admin
+	topicConfigs map[string]string // of topics that do not set them
+	ready, first time.Duration
+	conditions   []result.Condition
+}
+
+// start waits until the server is ready, and has it acknowledge a batch.
+func (s *kafkaServer) start(ctx context.Context, expect []Topic) error {
+	if err := s.admin.answers(ctx); err != nil {
+		return err
+	}
+	if err := s.admin.served(ctx, expect); err != nil {
+		return err
+	}
+	ready := time.Now()
+	if err := s.admin.createTopic(ctx, Topic{firstTopic, 1}, s.topicConfigs, true); err != nil {
+		return err
+	}
+	if err := firstProduce(ctx, s.target); err != nil {
+		return err
+	}
+	if s.process != nil {
+		s.processID = s.process.pid()
+		s.ready, s.first = ready.Sub(s.process.began), time.Since(s.process.began)
+	}
+	return nil
+}
+
+func (s *kafkaServer) Target() load.Target            { return s.target }
+func (s *kafkaServer) PID() int                       { return s.processID }
+func (s *kafkaServer) DataDir() string                { return s.dir }
+func (s *kafkaServer) Ready() time.Duration           { return s.ready }
+func (s *kafkaServer) First() time.Duration           { return s.first }
+func (s *kafkaServer) Conditions() []result.Condition { return s.conditions }
+
+func (s *kafkaServer) CreateTopic(ctx context.Context, name string, partitions int, configs map[string]string) error {
+	all := map[string]string{}
+	maps.Copy(all, s.topicConfigs)
+	maps.Copy(all, configs)
+	return s.admin.createTopic(ctx, Topic{name, partitions}, all, false)
+}
+
+func (s *kafkaServer) DeleteTopic(ctx context.Context, name string) error {
+	return s.admin.deleteTopic(ctx, name)
+}
+
+func (s *kafkaServer) Fill(ctx context.Context, topic string, f Filling) (load.Log, error) {
+	return fill(ctx, s.target, topic, f, func() (int64, error) { return s.admin.end(ctx, topic, 0) })
+}
+
+func (s *kafkaServer) Stop(ctx context.Context) error {
+	if s.process == nil {
+		return nil
+	}
+	return s.process.stop(ctx)
+}
+
+func (s *kafkaServer) Kill() error {
+	if s.process == nil {
+		return errors.New("kill a broker that was there before: it is not ours to kill")
+	}
+	return s.process.kill()
+}
