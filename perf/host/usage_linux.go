@@ -44,7 +44,6 @@ func (u Usage) Since(before Usage) (others, stolen float64) {
 	if ticks <= 0 {
 		return 0, 0
 	}
-	const ticksPerSecond = 100 // USER_HZ, fixed for all of Linux's interfaces
 	own := (u.own - before.own).Seconds() * ticksPerSecond
 	return max(0, float64(u.busy-before.busy)-own) / ticks, float64(u.stolen-before.stolen) / ticks
 }
