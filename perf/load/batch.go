@@ -11,16 +11,18 @@ const valueBytes = 1000
 
 // Batch returns a batch of exactly size bytes, uncompressed, with records of
 // valueBytes and a longer last one, or a single shorter one.
-func Batch(size int) (record.Batch, error) {
-	const recordBytes = valueBytes + 11 // up to offset delta 8,191; lengths and deltas are varints
-	count := max(1, (size-record.HeaderSize)/recordBytes)
+func Batch(size int) (record.Batch, error) { return BatchOf(size, valueBytes) }
+
+// BatchOf is Batch with records of so many bytes.
+func BatchOf(size, valueBytes int) (record.Batch, error) {
+	recordBytes := valueBytes + 11 // up to offset delta 1,048,575; lengths and deltas are varints
 	value := make([]byte, max(size, valueBytes))
 	for i := range value {
 		value[i] = 'a' + byte(i*i%26)
 	}
 	build := func(last int) (*record.Builder, error) {
 		b := new(record.Builder)
-		for range count - 1 {
+		for b.Size()+2*recordBytes <= size {
 			if err := b.Append(0, nil, value[:valueBytes]); err != nil {
 				return nil, err
 			}

@@ -94,7 +94,8 @@ func (c *Consumer) ask(maxBytes, count int) error {
 	c.request = c.request[:0]
 	for range count {
 		c.sent = max(1, c.sent+1) // 0 is no request id
-		c.request = c.protocol.appendFetch(c.request, c.log.Topic, c.next/c.log.BatchBytes*c.log.Step, maxBytes, c.sent)
+		f := fetch{topic: c.log.Topic, offset: c.next / c.log.BatchBytes * c.log.Step, maxBytes: maxBytes}
+		c.request = c.protocol.appendFetch(c.request, f, c.sent)
 		c.next = (c.next + int64(maxBytes)) % c.log.Bytes
 	}
 	_, err := c.socket.Write(c.request)

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/rollway/rollway/engine/record"
 )
 
 // kafka is Kafka's protocol, in versions that most clients send: Fetch 12, without
@@ -54,12 +56,15 @@ func appendRequest(dst []byte, m kmsg.Request, id uint32) []byte {
 	return append(dst, kmsg.NewRequestFormatter().AppendRequest(nil, m, int32(id))...)
 }
 
-func (*kafka) appendFetch(dst []byte, topic string, offset int64, maxBytes int, id uint32) []byte {
+func (*kafka) appendFetch(dst []byte, f fetch, id uint32) []byte {
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.FetchOffset, p.PartitionMaxBytes = offset, int32(maxBytes)
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = f.partition, f.offset, int32(f.maxBytes)
 	m := kmsg.NewPtrFetchRequest()
-	m.Version, m.MaxBytes, m.SessionEpoch = fetchVersion, int32(maxBytes), -1
-	m.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	m.Version, m.MaxBytes, m.SessionEpoch = fetchVersion, int32(f.maxBytes), -1
+	if f.waitMax > 0 {
+		m.MinBytes, m.MaxWaitMillis = 1, int32(f.waitMax.Milliseconds())
+	}
+	m.Topics = []kmsg.FetchRequestTopic{{Topic: f.topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
 	return appendRequest(dst, m, id)
 }
 
@@ -97,6 +102,59 @@ func (k *kafka) readFetched(r io.Reader, topic string, maxBytes int, id uint32) 
 			got, top, code, size, length-1, id, maxBytes)
 	}
 	return behindBatches, nil
+}
+
+// readTail reads the same head as readFetched.
+func (k *kafka) readTail(r io.Reader, topic string, id uint32) (batches, behind int, err error) {
+	const behindBatches = 3
+	before := 20 + 1 + len(topic) + 1 + 4 + 2 + 29
+	p := k.head[:before+1]
+	if _, err := io.ReadFull(r, p); err != nil {
+		return 0, 0, err
+	}
+	for p[len(p)-1] >= 0x80 && len(p) < before+binary.MaxVarintLen32 {
+		p = p[:len(p)+1]
+		if _, err := io.ReadFull(r, p[len(p)-1:]); err != nil {
+			return 0, 0, err
+		}
+	}
+	size, got := binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])
+	top, code := int16(binary.BigEndian.Uint16(p[13:])), int16(binary.BigEndian.Uint16(p[before-31:]))
+	length, n := binary.Uvarint(p[before:])
+	length = max(length, 1) - 1 // 0 is null
+	if got != id || top != 0 || code != 0 || n != len(p)-before || int(size) != len(p)-4+int(length)+behindBatches {
+		return 0, 0, fmt.Errorf("answer to request %d: errors %d and %d, frame of %d bytes with %d bytes of batches, want request %d",
+			got, top, code, size, length, id)
+	}
+	return int(length), behindBatches, nil
+}
+
+func (*kafka) readAnswer(r io.Reader, id uint32) (batches []byte, end int64, err error) {
+	head := make([]byte, 9) // length, correlation id, no tagged fields
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, 0, err
+	}
+	size, got := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
+	if got != id || size < 5 || size > record.MaxSize+answersBytes {
+		return nil, 0, fmt.Errorf("answer to request %d of %d bytes, want one to %d of at most %d", got, size, id, record.MaxSize+answersBytes)
+	}
+	p := make([]byte, size-5)
+	if _, err := io.ReadFull(r, p); err != nil {
+		return nil, 0, err
+	}
+	answer := kmsg.NewPtrFetchResponse()
+	answer.Version = fetchVersion
+	if err := answer.ReadFrom(p); err != nil {
+		return nil, 0, err
+	}
+	if answer.ErrorCode != 0 || len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+		return nil, 0, fmt.Errorf("answer of error %d with %d topics, want one of one partition", answer.ErrorCode, len(answer.Topics))
+	}
+	a := answer.Topics[0].Partitions[0]
+	if a.ErrorCode != 0 {
+		return nil, 0, fmt.Errorf("fetch: error %d", a.ErrorCode)
+	}
+	return a.RecordBatches, a.HighWatermark, nil
 }
 
 func (*kafka) appendProduce(dst []byte, topic string, partition int32, batch []byte, id uint32) []byte {

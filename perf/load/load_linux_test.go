@@ -34,7 +34,10 @@ func TestBatch(t *testing.T) {
 	f(1<<10, 1)
 	f(4<<10, 3)
 	f(64<<10, 64)
-	f(1<<20, 1037)
+	f(1<<20, 1038)
+	if b, err := BatchOf(16<<10, 100); err != nil || b.Verify() != nil || b.Size() != 16<<10 || b.Count() < 145 || b.Count() > 150 {
+		t.Errorf("16 KiB of 100 B records: %d in %d bytes, %v; want about 148", b.Count(), b.Size(), err)
+	}
 	if b, err := Batch(record.HeaderSize); err == nil {
 		t.Errorf("batch of a header's size has %d bytes, want an error", len(b))
 	}

@@ -18,10 +18,13 @@ import (
 // ProducerOptions describe Producers.
 type ProducerOptions struct {
 	Topic       string
-	Partitions  int // connection i produces to partition i modulo this
+	Partitions  int // connection i produces to partition i modulo this, but see Spread
 	Connections int
 	Window      int          // batches in flight on each connection
 	Batch       record.Batch // what each request carries
+	// Spread has the batches of a window go to one partition after the other,
+	// beginning with connection times window.
+	Spread bool
 }
 
 // Producers are connections that produce the same batch again and again, with
@@ -41,7 +44,7 @@ func NewProducers(ctx context.Context, t Target, o ProducerOptions) (*Producers,
 			p.Close()
 			return nil, err
 		}
-		p.conns = append(p.conns, newProducer(conn, t.protocol(), o, i%o.Partitions))
+		p.conns = append(p.conns, newProducer(conn, t.protocol(), o, i))
 	}
 	return p, nil
 }
@@ -72,6 +75,9 @@ func (p *Producers) TCP() (tcp host.TCP, local netip.AddrPort, err error) {
 type ProduceRun struct {
 	Batches int64         // of all connections together; 0: no bound
 	Time    time.Duration // 0: no bound
+	// Rate is how many batches all connections together send in a second, at most,
+	// each its share; who could not send for a while catches up. 0: no bound.
+	Rate float64
 }
 
 // Produced is what a run has done.
@@ -96,7 +102,7 @@ func (p *Producers) Run(r ProduceRun) (Produced, error) {
 				share++
 			}
 		}
-		wg.Go(func() { errs[i] = c.run(share, r.Time) })
+		wg.Go(func() { errs[i] = c.run(share, r.Time, r.Rate/float64(len(p.conns))) })
 	}
 	wg.Wait()
 	out := Produced{Elapsed: time.Since(start)}
@@ -131,21 +137,26 @@ const (
 	answersBytes = 64 << 10
 )
 
-func newProducer(conn *net.TCPConn, speaks protocol, o ProducerOptions, partition int) *producer {
+// newProducer makes the number-th connection's.
+func newProducer(conn *net.TCPConn, speaks protocol, o ProducerOptions, number int) *producer {
 	p := &producer{conn: conn, protocol: speaks, window: o.Window, sentAt: make([]time.Time, o.Window), buffer: make([]byte, answersBytes)}
 	for i := range o.Window {
-		p.frames = speaks.appendProduce(p.frames, o.Topic, int32(partition), o.Batch, firstID+uint32(i))
+		partition := number
+		if o.Spread {
+			partition = number*o.Window + i
+		}
+		p.frames = speaks.appendProduce(p.frames, o.Topic, int32(partition%o.Partitions), o.Batch, firstID+uint32(i))
 	}
 	p.frameSize = len(p.frames) / o.Window
 	return p
 }
 
-// run produces count batches, unless that is negative, for at most limit,
-// unless that is 0.
+// run produces count batches, unless that is negative, for at most limit, unless
+// that is 0, and at most rate a second, unless that is 0.
 //
 // One goroutine sends and receives: while a send waits for the server, the few
 // bytes of answers wait in the socket.
-func (p *producer) run(count int64, limit time.Duration) error {
+func (p *producer) run(count int64, limit time.Duration, rate float64) error {
 	start := time.Now()
 	var sent, answered int64
 	over := false
@@ -155,6 +166,14 @@ func (p *producer) run(count int64, limit time.Duration) error {
 		room := int64(p.window) - (sent - answered)
 		if count >= 0 {
 			room = min(room, count-sent)
+		}
+		if rate > 0 {
+			due := 1 + int64(now.Sub(start).Seconds()*rate)
+			if sent == answered && sent == due && !over {
+				time.Sleep(time.Duration(float64(due)/rate*float64(time.Second)) - now.Sub(start))
+				continue
+			}
+			room = min(room, due-sent)
 		}
 		if room > 0 && !over {
 			if err := p.send(sent, room, now); err != nil {
