@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/wire/client"
 )
 
@@ -42,6 +43,20 @@ func committedOf(t *testing.T, addr, group, topic string) map[int32]int64 {
 		}
 	}
 	return offsets
+}
+
+// commitOf commits an offset in partition 0 of a topic for a group.
+func commitOf(t *testing.T, addr, group, topic string, offset int64) {
+	t.Helper()
+	c, err := client.Dial(t.Context(), addr, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m := wire.CommitOffset{Group: group, Topic: topic, Partitions: []wire.PartitionOffset{{Offset: offset, LeaderEpoch: -1}}}
+	if err := c.CommitOffset(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // What a group reads in pieces, with restarts of the server between them, is what was produced, each record once.
@@ -149,7 +164,8 @@ func TestConsumeInGroupToClosedOutput(t *testing.T) {
 	}
 }
 
-// A group whose records were deleted goes on with those that are left and says so; one that is behind the end is stopped.
+// A group whose records were deleted goes on with those that are left and says so, one whose topic was made anew begins
+// there, and one that is behind the end is stopped.
 func TestConsumeInGroupElsewhere(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	mustExecute(t, "", "topic", "create", "lines", "--addr", s.addr)
@@ -163,8 +179,17 @@ func TestConsumeInGroupElsewhere(t *testing.T) {
 
 	mustExecute(t, "", "topic", "delete", "lines", "--addr", s.addr)
 	mustExecute(t, "", "topic", "create", "lines", "--addr", s.addr)
+	if got := committedOf(t, s.addr, "g", "lines"); len(got) != 0 {
+		t.Errorf("%v is committed in a new topic", got)
+	}
+	mustExecute(t, numbered(0, 3), "produce", "lines", "--addr", s.addr)
+	if got := mustExecute(t, "", "consume", "lines", "--group", "g", "--addr", s.addr); got != numbered(0, 3) {
+		t.Errorf("of a new topic %q was printed", got)
+	}
+
+	commitOf(t, s.addr, "g", "lines", 10)
 	code, stdout, stderr = execute(t.Context(), "", "consume", "lines", "--group", "g", "--addr", s.addr)
-	if code != exitFailure || stdout != "" || !strings.Contains(stderr, "at offset 10 of lines-0, which ends at 0") {
+	if code != exitFailure || stdout != "" || !strings.Contains(stderr, "at offset 10 of lines-0, which ends at 3") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 	if got := committedOf(t, s.addr, "g", "lines"); got[0] != 10 {

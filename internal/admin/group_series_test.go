@@ -53,7 +53,16 @@ func TestGroupMetrics(t *testing.T) {
 	commit(t, n, "a", "logs", 4)
 	commit(t, n, "b", "logs", 5)
 	commit(t, n, "other", "logs", 0)
+	createTopic(t, n, "none")
+	commit(t, n, "gone", "logs", 5)
 	commit(t, n, "gone", "none", 0)
+	gone, err := n.Engine().Topic("none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.DeleteTopic(gone); err != nil {
+		t.Fatal(err)
+	}
 	s := serve(t, n, Options{})
 	got := scrape(t, s)
 	lag := func(what, group string) string {
@@ -75,7 +84,7 @@ func TestGroupMetrics(t *testing.T) {
 		}
 	}
 	for series := range got {
-		if strings.Contains(series, `group="gone"`) {
+		if strings.Contains(series, `topic="none"`) {
 			t.Errorf("%s is shown, of a topic that is not there", series)
 		}
 	}

@@ -9,6 +9,7 @@ type Code int16
 // The codes that this package answers with.
 const (
 	None                      Code = 0
+	UnknownTopicOrPartition   Code = 3
 	OffsetMetadataTooLarge    Code = 12
 	CoordinatorLoadInProgress Code = 14
 	CoordinatorNotAvailable   Code = 15
@@ -30,6 +31,7 @@ const (
 
 var codeNames = map[Code]string{
 	None:                      "NONE",
+	UnknownTopicOrPartition:   "UNKNOWN_TOPIC_OR_PARTITION",
 	OffsetMetadataTooLarge:    "OFFSET_METADATA_TOO_LARGE",
 	CoordinatorLoadInProgress: "COORDINATOR_LOAD_IN_PROGRESS",
 	CoordinatorNotAvailable:   "COORDINATOR_NOT_AVAILABLE",

@@ -39,7 +39,7 @@ type CommitTopic struct {
 }
 
 // CommitPartition is an offset to be committed. The coordinator does not know
-// which partitions there are.
+// which partitions there are, but which topics are gone.
 type CommitPartition struct {
 	Partition   int32
 	Offset      int64 // of the next record to read
@@ -140,9 +140,15 @@ func (c *Coordinator) commitRecords(g *group, r *CommitRequest, now time.Time) (
 	var changes []offsetChange
 	for i := range r.Topics {
 		t := &r.Topics[i]
+		// Whoever asked whether it is there did so before the lock was taken.
+		gone := c.topicGone(t.Topic, t.TopicID)
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			p.Code = None
+			if gone {
+				p.Code = UnknownTopicOrPartition
+				continue
+			}
 			if longer(p.Metadata, c.settings.MaxMetadata) {
 				p.Code = OffsetMetadataTooLarge
 				continue
@@ -183,6 +189,9 @@ func (c *Coordinator) writeOffsets(g *group, changes []offsetChange, records []R
 	c.append(g.partition, records, write{
 		settled: func(err error, now time.Time) {
 			c.end(g, changes, err == nil)
+			if c.hasGone(changes) {
+				c.removeGone(g)
+			}
 			c.dropUnused(g)
 			if err != nil {
 				answer.resolve(CoordinatorNotAvailable)

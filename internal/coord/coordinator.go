@@ -31,6 +31,10 @@ type Options struct {
 	// client id; nil: a random UUID behind it. It is called with the coordinator's
 	// lock held, and never returns an id twice.
 	NewMemberID func(name string) string
+	// TopicGone tells whether there is no topic any more of that name and id; of
+	// that name, if the id is zero. nil: there are all. It is called with the
+	// coordinator's lock held: it neither waits nor calls the coordinator.
+	TopicGone func(topic string, id [16]byte) bool
 	// Wake, if not nil, tells that Tick is to be called earlier than it has
 	// returned. It is called with the coordinator's lock held: it neither waits
 	// nor calls the coordinator.
@@ -44,6 +48,7 @@ type Coordinator struct {
 	settings    Settings
 	log         Log
 	newMemberID func(name string) string
+	topicGone   func(topic string, id [16]byte) bool
 	wake        func()
 
 	// mu guards all below, and every group, member, timer and Pending. The methods
@@ -62,7 +67,7 @@ type Stats struct {
 	Groups, Members, PendingMembers, Offsets int
 	Bytes                                    int64 // of memory, about
 	Joins, Rebalances, SessionsExpired       int64
-	Commits, OffsetsExpired                  int64
+	Commits, OffsetsExpired, OffsetsGone     int64 // OffsetsGone: with their topics
 	WritesFailed                             int64
 }
 
@@ -75,9 +80,12 @@ func New(o Options, now time.Time) (*Coordinator, error) {
 	if err := o.Settings.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{settings: o.Settings.withDefaults(), log: o.Log, newMemberID: o.NewMemberID, wake: o.Wake}
+	c := &Coordinator{settings: o.Settings.withDefaults(), log: o.Log, newMemberID: o.NewMemberID, topicGone: o.TopicGone, wake: o.Wake}
 	if c.newMemberID == nil {
 		c.newMemberID = randomMemberID
+	}
+	if c.topicGone == nil {
+		c.topicGone = func(string, [16]byte) bool { return false }
 	}
 	c.partitions = make([]partition, c.settings.Partitions)
 	for i := range c.partitions {

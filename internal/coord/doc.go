@@ -7,7 +7,7 @@
 // FetchOffsets, Describe, List, DeleteGroup and DeleteOffsets, each with what it
 // has decoded, and encodes the answer; codes are Kafka's. The files follow the
 // requests: join.go, sync.go, heartbeat.go, leave.go, commit.go, fetch.go,
-// describe.go, delete.go. Between them lies rebalance.go, which has what moves a
+// describe.go, delete.go, and topic_deleted.go for what nobody asks. Between them lies rebalance.go, which has what moves a
 // group from one state to the next. record.go has the records of
 // __consumer_offsets, load.go replays them.
 //
@@ -38,7 +38,8 @@
 //     group a partition has one owner, across crashes too.
 //   - An offset is fetched, and its commit answered, when it is durable. It is
 //     accepted from members of the generation only, or, in a group without
-//     members, from anybody who names no generation.
+//     members, from anybody who names no generation. It goes with its topic: one
+//     that is made anew, with the same name, begins without.
 //   - Every parked answer is given: by the other members, by time, or by Close.
 //   - A member is either waited for, because an answer to it is parked, or its
 //     session runs. So who waits for the others is never taken for dead.

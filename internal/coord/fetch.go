@@ -22,7 +22,8 @@ type CommittedOffset struct {
 
 // FetchOffsets carries out OffsetFetch for one group: the offsets of the
 // partitions, in that order, or of all that have one if topics is nil, sorted.
-// What is not durable is not seen. A group that is not there is no error: it has
+// What is not durable is not seen, and what was committed for a topic that is gone
+// is not, either, also while it is being removed. A group that is not there is no error: it has
 // no offsets. All offsets are stable, since there are no transactions.
 func (c *Coordinator) FetchOffsets(group string, topics []TopicPartitions) ([]TopicOffsets, Code) {
 	c.mu.Lock()
@@ -35,14 +36,14 @@ func (c *Coordinator) FetchOffsets(group string, topics []TopicPartitions) ([]To
 		g = &noGroup
 	}
 	if topics == nil {
-		return g.allOffsets(), None
+		return c.allOffsets(g), None
 	}
 	fetched := make([]TopicOffsets, 0, len(topics))
 	for _, t := range topics {
 		partitions := make([]CommittedOffset, 0, len(t.Partitions))
 		offsets := g.offsets[t.Topic]
 		for _, p := range t.Partitions {
-			partitions = append(partitions, offsets[p].committed(p))
+			partitions = append(partitions, c.committed(t.Topic, p, offsets[p]))
 		}
 		fetched = append(fetched, TopicOffsets{t.Topic, partitions})
 	}
@@ -50,22 +51,27 @@ func (c *Coordinator) FetchOffsets(group string, topics []TopicPartitions) ([]To
 }
 
 // committed returns what is fetched of an offset; o may be nil.
-func (o *offset) committed(partition int32) CommittedOffset {
-	if o == nil || o.value == nil {
+func (c *Coordinator) committed(topic string, partition int32, o *offset) CommittedOffset {
+	if !c.there(topic, o) {
 		return CommittedOffset{Partition: partition, Offset: -1, LeaderEpoch: -1}
 	}
 	v := o.value
 	return CommittedOffset{partition, v.offset, v.leaderEpoch, v.metadata, v.topicID}
 }
 
-func (g *group) allOffsets() []TopicOffsets {
+// there tells whether something is committed that is fetched; o may be nil.
+func (c *Coordinator) there(topic string, o *offset) bool {
+	return o != nil && o.value != nil && !c.topicGone(topic, o.value.topicID)
+}
+
+func (c *Coordinator) allOffsets(g *group) []TopicOffsets {
 	var fetched []TopicOffsets
 	for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
 		t := TopicOffsets{Topic: topic}
 		offsets := g.offsets[topic]
 		for _, p := range slices.Sorted(maps.Keys(offsets)) {
-			if offsets[p].value != nil {
-				t.Partitions = append(t.Partitions, offsets[p].committed(p))
+			if c.there(topic, offsets[p]) {
+				t.Partitions = append(t.Partitions, c.committed(topic, p, offsets[p]))
 			}
 		}
 		if len(t.Partitions) > 0 {

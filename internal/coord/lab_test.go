@@ -17,6 +17,7 @@ type lab struct {
 	log  map[int32][]Record
 	open []int32 // partitions of the appends that are not settled
 	ids  int
+	gone func(topic string, id [16]byte) bool // Options.TopicGone
 }
 
 func newLab(t *testing.T, s Settings) *lab {
@@ -30,7 +31,7 @@ func (l *lab) start(s Settings) {
 	if s.Partitions == 0 {
 		s.Partitions = 3
 	}
-	c, err := New(Options{Settings: s, Log: l, NewMemberID: func(name string) string {
+	c, err := New(Options{Settings: s, Log: l, TopicGone: l.gone, NewMemberID: func(name string) string {
 		l.ids++
 		return fmt.Sprintf("%s-%d", name, l.ids)
 	}}, l.now)

@@ -95,7 +95,9 @@ func (c *Coordinator) replayGroup(g *group, v *groupValue) {
 }
 
 // Loaded tells that all records of a partition are replayed: its groups are
-// served from now on, and the sessions of their members begin.
+// served from now on, and the sessions of their members begin. What was committed
+// for topics that are gone is removed: a crash may have come between the deletion
+// of the topic and that.
 func (c *Coordinator) Loaded(partition int32, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,6 +111,7 @@ func (c *Coordinator) Loaded(partition int32, now time.Time) {
 		for _, m := range g.order {
 			c.touch(m, now)
 		}
+		c.removeGone(g)
 		switch {
 		case len(g.members) > c.settings.MaxGroupSize:
 			c.rebalance(g, now)

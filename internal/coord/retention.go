@@ -24,6 +24,7 @@ func (r *retention) expire(c *Coordinator, now time.Time) {
 		return
 	}
 	for _, g := range p.sorted() {
+		c.removeGone(g) // what could not be written when the topic was deleted
 		c.expireOffsets(g, now)
 	}
 }

@@ -144,7 +144,6 @@ func (s *session) fetchOffsets(group string, asked []kmsg.OffsetFetchRequestGrou
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group, answer.ErrorCode = group, int16(code)
 	answer.Topics = make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(fetched))
-	topics := s.engine.Topics()
 	for i := range fetched {
 		t := &fetched[i]
 		a := kmsg.NewOffsetFetchResponseGroupTopic()
@@ -153,11 +152,7 @@ func (s *session) fetchOffsets(group string, asked []kmsg.OffsetFetchRequestGrou
 		for j := range t.Partitions {
 			c := &t.Partitions[j]
 			p := noOffset(c.Partition)
-			// What was committed for a topic that is deleted is not one's that has its
-			// name by now.
-			if topic := topics[t.Topic]; topic != nil && (c.TopicID == [16]byte{} || c.TopicID == topic.ID()) {
-				p.Offset, p.LeaderEpoch, p.Metadata = c.Offset, c.LeaderEpoch, &c.Metadata
-			}
+			p.Offset, p.LeaderEpoch, p.Metadata = c.Offset, c.LeaderEpoch, &c.Metadata
 			if asked != nil || p.Offset >= 0 {
 				a.Partitions = append(a.Partitions, p)
 			}

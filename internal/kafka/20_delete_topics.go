@@ -136,7 +136,7 @@ func (s *session) deleteTopic(ref topicRef) (topicRef, error) {
 		return ref, err
 	}
 	// By its id: another topic that has its name by now is not meant.
-	return topicRef{name: t.Name(), named: true, id: t.ID()}, s.engine.DeleteTopicByID(t.ID())
+	return topicRef{name: t.Name(), named: true, id: t.ID()}, s.node.DeleteTopic(t)
 }
 
 // topicByID returns the topic of that id, or errUnknownTopicID.

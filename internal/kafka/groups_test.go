@@ -594,8 +594,8 @@ func TestOffsetCommitRefusals(t *testing.T) {
 	}
 }
 
-// Offsets of a topic that is deleted are not those of one that has its name
-// later, and of a group that has members only those are deleted that nobody
+// Offsets of a topic that is deleted are gone, for whoever deletes it, and not
+// those of one that has its name later; and of a group that has members only those are deleted that nobody
 // reads.
 func TestOffsetsOfDeletedTopic(t *testing.T) {
 	f := openGroups(t)
@@ -618,10 +618,15 @@ func TestOffsetsOfDeletedTopic(t *testing.T) {
 		}
 	}
 	check("t", "u")
-	if err := f.engine.DeleteTopic("u"); err != nil {
-		t.Fatal(err)
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.TopicNames, remove.TimeoutMillis = []string{"u"}, 1000
+	if got := g.ask(remove, 5).(*kmsg.DeleteTopicsResponse).Topics[0]; got.ErrorCode != 0 {
+		t.Fatalf("delete: %+v", got)
 	}
 	check("t")
+	for f.groups().Stats().Offsets > 1 {
+		time.Sleep(time.Millisecond)
+	}
 	createTopic(t, f, "u", 1)
 	check("t")
 	if p := g.fetch(7, kmsg.OffsetFetchRequestGroupTopic{Topic: "u", Partitions: []int32{0}}).topics[0].Partitions[0]; p.Offset != -1 || p.ErrorCode != 0 {

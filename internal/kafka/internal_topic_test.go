@@ -34,6 +34,7 @@ func TestInternalTopic(t *testing.T) {
 		t.Errorf("create: %+v", got)
 	}
 
+	createTopic(t, f, "t", 1)
 	commitOffset(t, f)
 	got := ask()
 	if got.ErrorCode != 0 || !got.IsInternal || len(got.Partitions) != 50 {

@@ -33,7 +33,7 @@ func openGroups(e *engine.Engine, layers brokerconfig.Layers, log *slog.Logger) 
 	g := &groups{rouse: make(chan struct{}, 1)}
 	g.log = newOffsetsLog(e, log, settings.Partitions, layers)
 	var err error
-	g.coordinator, err = coord.New(coord.Options{Settings: settings, Log: g.log, Wake: g.wake}, time.Now())
+	g.coordinator, err = coord.New(coord.Options{Settings: settings, Log: g.log, TopicGone: topicGone(e), Wake: g.wake}, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}
@@ -43,6 +43,15 @@ func openGroups(e *engine.Engine, layers brokerconfig.Layers, log *slog.Logger) 
 	g.wg.Go(func() { g.log.run(ctx, g.coordinator) })
 	g.wg.Go(func() { loadOffsets(ctx, e, g.coordinator, settings.Partitions, log) })
 	return g, nil
+}
+
+// topicGone is coord.Options.TopicGone. The topics of an engine are an immutable
+// map, so it waits for nothing.
+func topicGone(e *engine.Engine) func(name string, id [16]byte) bool {
+	return func(name string, id [16]byte) bool {
+		t := e.Topics()[name]
+		return t == nil || id != engine.TopicID{} && id != t.ID()
+	}
 }
 
 // groupSettings are the coordinator's, of the broker's.

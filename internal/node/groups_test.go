@@ -23,8 +23,24 @@ func openGroupNode(t *testing.T, fs vfs.FS, settings map[string]string) *Node {
 // commit commits an offset for a group without members, and waits for it.
 func commit(t *testing.T, n *Node, group, topic string, offset int64) coord.Code {
 	t.Helper()
-	r := &coord.CommitRequest{Group: group, Generation: -1, Topics: []coord.CommitTopic{{Topic: topic, Partitions: []coord.CommitPartition{{Offset: offset, LeaderEpoch: -1}}}}}
+	there, err := n.Engine().Topic(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &coord.CommitRequest{Group: group, Generation: -1, Topics: []coord.CommitTopic{
+		{Topic: topic, TopicID: there.ID(), Partitions: []coord.CommitPartition{{Offset: offset, LeaderEpoch: -1}}},
+	}}
 	return await(t, n, func() *coord.Pending[coord.Code] { return n.Groups().Commit(r, time.Now()) }, func(c coord.Code) bool { return c == coord.CoordinatorLoadInProgress })
+}
+
+// topics makes topics of one partition.
+func topics(t *testing.T, n *Node, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := n.Engine().CreateTopic(engine.TopicSpec{Name: name, Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // await asks until the answer is not one that is to be tried again.
@@ -73,6 +89,7 @@ func committed(t *testing.T, n *Node, group, topic string) int64 {
 func TestGroupsLast(t *testing.T) {
 	fs := vfs.NewMem("/groups")
 	n := openGroupNode(t, fs, map[string]string{"offsets.topic.num.partitions": "7"})
+	topics(t, n, "t")
 	const groups = 40
 	name := func(i int) string { return fmt.Sprintf("group-%d", i) }
 	for i := range groups {
@@ -129,6 +146,76 @@ func TestNoGroupsNoTopic(t *testing.T) {
 	if len(n.Engine().Topics()) != 0 {
 		t.Errorf("topics %v", n.Engine().Topics())
 	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What was committed for a topic is gone with it, from the log too, also if the
+// power is cut in between; a topic of the same name begins without offsets.
+func TestOffsetsGoWithTopic(t *testing.T) {
+	fs := vfs.NewMem("/groups")
+	n := openGroupNode(t, fs, map[string]string{"offsets.topic.num.partitions": "3"})
+	topics(t, n, "t", "u", "v")
+	for i, topic := range []string{"t", "u", "v"} {
+		for _, group := range []string{"a", "b", "c", "d"} {
+			if code := commit(t, n, group, topic, int64(i)); code != coord.None {
+				t.Fatalf("commit: %v", code)
+			}
+		}
+	}
+	// offsets waits until so many are left in memory.
+	offsets := func(want int) {
+		t.Helper()
+		for range 20_000 {
+			if n.Groups().Stats().Offsets == want {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		t.Fatalf("%d offsets after 20 s, want %d", n.Groups().Stats().Offsets, want)
+	}
+	deleted := func(name string) *engine.Topic {
+		t.Helper()
+		topic, err := n.Engine().Topic(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return topic
+	}
+	if err := n.DeleteTopic(deleted("t")); err != nil {
+		t.Fatal(err)
+	}
+	topics(t, n, "t")
+	if got := committed(t, n, "a", "t"); got != -1 {
+		t.Errorf("a new topic has offset %d", got)
+	}
+	offsets(8)
+
+	// The groups do not hear of this one before the power is cut.
+	if err := n.Engine().DeleteTopicByID(deleted("u").ID()); err != nil {
+		t.Fatal(err)
+	}
+	image := fs.CrashClone(1, vfs.KeepSynced)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openGroupNode(t, image, nil)
+	for topic, want := range map[string]int64{"t": -1, "u": -1, "v": 2} {
+		if got := committed(t, n, "c", topic); got != want {
+			t.Errorf("after a power cut %s has offset %d, want %d", topic, got, want)
+		}
+	}
+	offsets(4)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openGroupNode(t, image, nil)
+	committed(t, n, "c", "v")
+	if s := n.Groups().Stats(); s.OffsetsGone != 0 {
+		t.Errorf("%d offsets were removed once more: %+v", s.OffsetsGone, s)
+	}
+	offsets(4)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}

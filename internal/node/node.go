@@ -78,6 +78,16 @@ func (n *Node) Engine() *engine.Engine { return n.engine }
 // is not loaded yet it answers by a code that clients try again.
 func (n *Node) Groups() *coord.Coordinator { return n.groups.coordinator }
 
+// DeleteTopic removes a topic, as engine.Engine.DeleteTopicByID, and has what groups
+// have committed for it removed, which is not waited for.
+func (n *Node) DeleteTopic(t *engine.Topic) error {
+	if err := n.engine.DeleteTopicByID(t.ID()); err != nil {
+		return err
+	}
+	n.groups.coordinator.TopicDeleted(t.Name())
+	return nil
+}
+
 // Budget bounds what all connections of all frontends receive into.
 func (n *Node) Budget() *netloop.Budget { return n.budget }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/coord"
 	"github.com/rollway/rollway/internal/netloop"
 	"github.com/rollway/rollway/wire"
@@ -48,8 +49,11 @@ const maxNamed = 100
 func uncommitted(t *coord.CommitTopic) error {
 	var named []string
 	for _, p := range t.Partitions {
-		if p.Code == coord.None {
+		switch p.Code {
+		case coord.None:
 			continue
+		case coord.UnknownTopicOrPartition: // which is so of all
+			return fmt.Errorf("%w: %s was deleted meanwhile", engine.ErrUnknownTopic, t.Topic)
 		}
 		if len(named) == maxNamed {
 			named = append(named, "and others")

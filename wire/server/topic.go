@@ -59,7 +59,13 @@ func (s *session) deleteTopic(f wire.Frame, out *netloop.Out) error {
 	if err != nil {
 		return err
 	}
-	s.runChange(f, out, func() error { return s.engine.DeleteTopic(m.Topic) })
+	s.runChange(f, out, func() error {
+		t, err := s.engine.Topic(m.Topic)
+		if err != nil {
+			return err
+		}
+		return s.node.DeleteTopic(t)
+	})
 	return nil
 }
 
