@@ -1000,10 +1000,14 @@ func TestCompactIsRefused(t *testing.T) {
 }
 
 // A topic of the node's own is made by it alone, keeps its partitions and stays.
-// It may ask for compaction, which is kept for later; what is no policy at all is
-// refused.
+// It may ask for compaction, which is kept for later without a word to the
+// operator; what is no policy at all is refused.
 func TestInternalTopic(t *testing.T) {
-	internal := func(o *Options) { o.InternalTopics = []string{"__own"} }
+	var log lines
+	internal := func(o *Options) {
+		o.InternalTopics = []string{"__own"}
+		log.use(o)
+	}
 	e := openEngine(t, t.TempDir(), internal)
 	_, err := e.CreateTopic(TopicSpec{Name: "__own"})
 	matchError(t, err, ErrInternalTopic, "the node makes __own itself")
@@ -1028,6 +1032,9 @@ func TestInternalTopic(t *testing.T) {
 	spec.Name, spec.Configs = "__other", map[string]string{"cleanup.policy": "none"}
 	_, err = e.CreateTopic(spec)
 	matchError(t, err, topicconfig.ErrInvalidValue, "cleanup.policy")
+	if got := log.String(); strings.Contains(got, "no effect") {
+		t.Errorf("the operator is told of what the node has set itself:\n%s", got)
+	}
 }
 
 // The schedule runs passes and unlinks what is due, by itself.

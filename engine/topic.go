@@ -473,7 +473,8 @@ func (e *Engine) newTopic(image *TopicImage, old *Topic) (*Topic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("topic %s: %w", image.Name, err)
 	}
-	if missing := topicconfig.Unbuilt(image.Configs); missing != "" && (old == nil || old.image != image) {
+	// What the node has set for its own topics says what holds once it is built.
+	if missing := topicconfig.Unbuilt(image.Configs); missing != "" && !e.IsInternal(image.Name) && (old == nil || old.image != image) {
 		e.options.Log.Warn("topic config has no effect", "topic", image.Name, "reason", missing)
 	}
 	t := &Topic{image: image, config: config, defaults: defaults}

@@ -13,6 +13,7 @@ func TestGroup(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	tr := &transcript{t: t, addr: s.addr}
 	tr.mask(`"lag_ms": [1-9]\d*`, `"lag_ms": 1234`)
+	tr.mask(`\b[A-Za-z0-9_][A-Za-z0-9_-]{21}\n`, idMask+"\n")
 	mustExecute(t, "", "topic", "create", "orders", "--partitions", "2", "--addr", s.addr)
 	mustExecute(t, "one\ntwo\nthree\n", "produce", "orders", "--partition", "0", "--addr", s.addr)
 	mustExecute(t, "four\nfive\n", "produce", "orders", "--partition", "1", "--addr", s.addr)
@@ -49,6 +50,9 @@ func TestGroup(t *testing.T) {
 	tr.run("", "group", "delete", "billing")
 	tr.run("", "group", "describe", "billing")
 	tr.run("", "group", "list")
+
+	tr.run("", "topic", "list")
+	tr.run("", "topic", "list", "--internal")
 	tr.check("group")
 
 	tr = &transcript{t: t, addr: s.addr}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/topicconfig"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/wire/client"
 )
@@ -95,12 +96,16 @@ func wireConfigs(texts []string) ([]wire.Config, error) {
 	return list, nil
 }
 
+const topicListHelp = `List the topics, but for those that the server keeps for itself: __consumer_offsets,
+which holds consumer groups and what they have committed.`
+
 func (p *program) newTopicList() *cobra.Command {
 	var c connection
-	var json bool
+	var json, internal bool
 	cmd := &cobra.Command{
 		Use:               "list",
 		Short:             "List the topics",
+		Long:              topicListHelp,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -109,11 +114,16 @@ func (p *program) newTopicList() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if !internal {
+					// By name, as Kafka's tools know them.
+					topics = slices.DeleteFunc(topics, func(t wire.TopicEntry) bool { return t.Topic == node.OffsetsTopic })
+				}
 				return p.printTopics(topics, json)
 			})
 		},
 	}
 	c.addFlags(cmd)
+	cmd.Flags().BoolVar(&internal, "internal", false, "also list the topics that the server keeps for itself")
 	cmd.Flags().BoolVar(&json, "json", false, "print JSON")
 	return cmd
 }
