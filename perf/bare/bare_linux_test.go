@@ -5,15 +5,20 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/zerocopy"
 )
+
+const congestion = "reno" // always there
 
 // Each way sends the bytes that were asked for, behind one another, also when
 // the requests come in pieces and the file ends within one.
@@ -34,8 +39,17 @@ func TestFetcher(t *testing.T) {
 	asked := []struct{ offset, maxBytes, want int }{
 		{0, 1, 1}, {0, 1 << 20, 1 << 20}, {5, 300_000, 300_000}, {1<<20 - 10, 100, 10}, {1 << 20, 100, 0}, {2 << 20, 100, 0},
 	}
-	for _, path := range []zerocopy.Path{zerocopy.SendFile, zerocopy.Splice, zerocopy.Copy} {
-		conn := dial(t, &Fetcher{File: file, Size: int64(len(content)), Path: path}, "")
+	for _, way := range []string{"sendfile", "splice", "copy", "loop"} {
+		fetcher := &Fetcher{File: file, Size: int64(len(content))}
+		var conn *net.TCPConn
+		if way == "loop" {
+			conn = dialLoop(t, fetcher, "")
+		} else {
+			if fetcher.Path, err = zerocopy.ParsePath(way); err != nil {
+				t.Fatal(err)
+			}
+			conn = dial(t, fetcher, "")
+		}
 		hello := wire.Hello{MinVersion: 1, MaxVersion: 1, Software: "test", SoftwareVersion: "1"}
 		requests := hello.AppendTo(nil, 1)
 		for i, a := range asked {
@@ -53,7 +67,7 @@ func TestFetcher(t *testing.T) {
 			m, err := wire.ParseData(readFrame(t, conn))
 			from := min(a.offset, len(content))
 			if err != nil || !bytes.Equal(m.Batches, content[from:from+a.want]) {
-				t.Errorf("%v: answer %d has %d bytes, %v; want %d from %d", path, i, len(m.Batches), err, a.want, a.offset)
+				t.Errorf("%s: answer %d has %d bytes, %v; want %d from %d", way, i, len(m.Batches), err, a.want, a.offset)
 			}
 		}
 	}
@@ -63,6 +77,100 @@ func TestFetcher(t *testing.T) {
 func TestSink(t *testing.T) {
 	dir := t.TempDir()
 	sink := newSink(t, SinkOptions{Dir: dir, Partitions: 2, Sync: true})
+	produceAll(t, dir, 2, func() *net.TCPConn { return dial(t, sink, "") })
+	if n := sink.Syncs(); n < 2 || n > 12 {
+		t.Errorf("%d syncs of 12 batches on 2 connections, want 2 to 12", n)
+	}
+}
+
+// So does a sink on a loop, whether it syncs nothing, its files or a journal.
+func TestLoopSink(t *testing.T) {
+	f := func(o LoopSinkOptions, leastSyncs, mostSyncs int64) {
+		t.Helper()
+		o.Dir, o.Partitions = t.TempDir(), 2
+		sink := newLoopSink(t, o)
+		produceAll(t, o.Dir, o.Partitions, func() *net.TCPConn { return dialLoop(t, sink, "") })
+		if n := sink.Syncs(); n < leastSyncs || n > mostSyncs {
+			t.Errorf("%+v: %d syncs of 12 batches on 2 connections, want %d to %d", o, n, leastSyncs, mostSyncs)
+		}
+	}
+	f(LoopSinkOptions{}, 0, 0)
+	f(LoopSinkOptions{Sync: true}, 2, 12)
+	f(LoopSinkOptions{JournalBytes: leastJournal}, 2, 12)
+}
+
+// A peer that reads late gets all of a long answer from a fetcher on a loop.
+func TestLoopFetcherBlocked(t *testing.T) {
+	const size = 32 << 20 // more than net.ipv4.tcp_wmem and tcp_rmem let sockets keep
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if err := file.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	conn := dialLoop(t, &Fetcher{File: file, Size: size}, "")
+	var requests []byte
+	for i := range 4 {
+		m := wire.Fetch{Topic: []byte("t"), Offset: int64(i) * size / 4, MaxBytes: size / 4}
+		requests = m.AppendTo(requests, uint32(i+1))
+	}
+	if _, err := conn.Write(requests); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		f := readFrame(t, conn)
+		m, err := wire.ParseData(f)
+		if err != nil || f.RequestID != uint32(i+1) || !bytes.Equal(m.Batches, make([]byte, size/4)) {
+			t.Errorf("answer %d to request %d with %d bytes, %v", i, f.RequestID, len(m.Batches), err)
+		}
+	}
+}
+
+// A peer that sends more than its socket takes answers to gets all of them, in
+// order, once it reads.
+func TestLoopSinkBlocked(t *testing.T) {
+	const count = 20_000 // answers of 1 MB
+	l, err := ListenLoop(newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), congestion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is accepted inherits it.
+	if err := unix.SetsockoptInt(l.listener, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, l, "")
+	if err := conn.SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	var b record.Builder
+	if err := b.Append(0, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	batch, err := b.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var requests []byte
+	for i := range count {
+		m := wire.Produce{Topic: []byte("t"), Acks: wire.AcksAll, Batches: batch}
+		requests = m.AppendTo(requests, uint32(i+1))
+	}
+	go conn.Write(requests)
+	for i := range count {
+		f := readFrame(t, conn)
+		m, err := wire.ParseProduced(f)
+		if err != nil || f.RequestID != uint32(i+1) || m.BaseOffset != int64(i*len(batch)) {
+			t.Fatalf("answer %d: %+v to %d, %v", i, m, f.RequestID, err)
+		}
+	}
+}
+
+// produceAll sends small and large batches to each partition, on a connection of
+// its own, and checks the answers and the files.
+func produceAll(t *testing.T, dir string, partitions int, dial func() *net.TCPConn) {
+	t.Helper()
 	var small, large record.Builder
 	if err := small.Append(0, nil, []byte("x")); err != nil {
 		t.Fatal(err)
@@ -70,8 +178,8 @@ func TestSink(t *testing.T) {
 	if err := large.Append(0, nil, make([]byte, 300_000)); err != nil {
 		t.Fatal(err)
 	}
-	for partition := range 2 {
-		conn := dial(t, sink, "")
+	for partition := range partitions {
+		conn := dial()
 		var want, requests []byte
 		var ends []int64
 		for i, b := range []*record.Builder{&small, &large, &large, &large, &large, &small} {
@@ -97,21 +205,25 @@ func TestSink(t *testing.T) {
 			t.Errorf("file of partition %d has %d bytes, %v; want the %d that were sent", partition, len(got), err, len(want))
 		}
 	}
-	if n := sink.Syncs(); n < 2 || n > 12 {
-		t.Errorf("%d syncs of 12 batches on 2 connections, want 2 to 12", n)
-	}
 }
 
 // What a server cannot take ends the connection and is what Close returns.
 func TestRefusals(t *testing.T) {
-	f := func(h Handler, request []byte, want string) {
+	check := func(conn *net.TCPConn, request []byte) {
 		t.Helper()
-		conn := dial(t, h, want)
 		conn.Write(request)
 		conn.CloseWrite()
 		if p, err := io.ReadAll(conn); len(p) > 0 {
 			t.Errorf("answer of %d bytes, %v; want none", len(p), err)
 		}
+	}
+	f := func(h Handler, request []byte, want string) {
+		t.Helper()
+		check(dial(t, h, want), request)
+	}
+	onLoop := func(h LoopHandler, request []byte, want string) {
+		t.Helper()
+		check(dialLoop(t, h, want), request)
 	}
 	produce := func(partition int32, batch []byte) []byte {
 		m := wire.Produce{Topic: []byte("t"), Partition: partition, Acks: wire.AcksAll, Batches: batch}
@@ -125,22 +237,46 @@ func TestRefusals(t *testing.T) {
 	f(sink, make([]byte, 100), "bad head check")
 	f(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
 
+	loopSink := newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1})
+	onLoop(loopSink, produce(1, make([]byte, 100)), "partition 1, want one below 1")
+	onLoop(loopSink, produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
+	onLoop(loopSink, make([]byte, 100), "bad head check")
+	onLoop(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
+	onLoop(&Fetcher{}, produce(0, make([]byte, requestBytes)), "frame of more than 4096 bytes")
+
 	if _, err := NewSink(SinkOptions{Dir: "/missing", Partitions: 1}); err == nil {
 		t.Error("sink in a missing directory: no error")
 	}
 	if _, err := Listen(sink, "teleport"); err == nil {
 		t.Error("listener with congestion control teleport: no error")
 	}
+	if _, err := ListenLoop(loopSink, "teleport"); err == nil {
+		t.Error("loop with congestion control teleport: no error")
+	}
+	if _, err := ListenLoop(&Fetcher{Path: zerocopy.Copy}, congestion); err == nil {
+		t.Error("loop with a fetcher that copies: no error")
+	}
+	for _, o := range []LoopSinkOptions{
+		{Dir: "/missing", Partitions: 1},
+		{Dir: t.TempDir(), Partitions: 1, Sync: true, JournalBytes: leastJournal},
+		{Dir: t.TempDir(), Partitions: 1, JournalBytes: leastJournal - 1},
+	} {
+		if _, err := NewLoopSink(o); err == nil {
+			t.Errorf("%+v: no error", o)
+		}
+	}
 }
 
-// dial connects to a new server, which must end with an error that contains
+// server is any of the servers.
+type server interface {
+	Addr() netip.AddrPort
+	Close() error
+}
+
+// connect connects to a new server, which must end with an error that contains
 // want, or with none if that is empty.
-func dial(t *testing.T, h Handler, want string) *net.TCPConn {
+func connect(t *testing.T, s server, want string) *net.TCPConn {
 	t.Helper()
-	s, err := Listen(h, "reno")
-	if err != nil {
-		t.Fatal(err)
-	}
 	conn, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(s.Addr()))
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +289,41 @@ func dial(t *testing.T, h Handler, want string) *net.TCPConn {
 		}
 	})
 	return conn
+}
+
+// dial connects to a new Server.
+func dial(t *testing.T, h Handler, want string) *net.TCPConn {
+	t.Helper()
+	s, err := Listen(h, congestion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connect(t, s, want)
+}
+
+// dialLoop connects to a new Loop.
+func dialLoop(t *testing.T, h LoopHandler, want string) *net.TCPConn {
+	t.Helper()
+	l, err := ListenLoop(h, congestion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connect(t, l, want)
+}
+
+// newLoopSink returns a sink that outlives the loops of the test.
+func newLoopSink(t *testing.T, o LoopSinkOptions) *LoopSink {
+	t.Helper()
+	s, err := NewLoopSink(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
 // newSink returns a sink that outlives the servers of the test.

@@ -9,8 +9,13 @@
 // or not.
 // Server accepts connections and gives each a goroutine.
 //
+// Loop serves all connections by one thread and epoll: a Fetcher by sendfile, or
+// a LoopSink, which writes what a wakeup brought on all connections by one
+// pwritev for each partition, and makes it durable by one fdatasync for each, or
+// by one of a journal.
+//
 // What a careful author of such a loop would do is done here too: an explicit
 // offset and MSG_MORE for sendfile, large receive buffers and one pwritev for
 // all that a receive brought. No socket option is set but the congestion
-// control.
+// control and TCP_NODELAY.
 package bare

@@ -73,14 +73,19 @@ func (f *Fetcher) answer(a *answer, frame wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	a.position = m.Offset
-	a.left = max(0, min(int64(m.MaxBytes), f.Size-m.Offset))
-	data := wire.Data{Offsets: wire.Offsets{LastStable: f.Size, HighWatermark: f.Size}}
-	a.head = wire.AppendDataHead(a.head[:0], frame.RequestID, &data, int(a.left))
+	a.head, a.position, a.left = f.appendHead(a.head[:0], frame.RequestID, m)
 	if f.Path == zerocopy.Copy {
 		return a.copy()
 	}
 	return a.byReference()
+}
+
+// appendHead appends the head of the answer to m and returns which piece of the
+// file follows it.
+func (f *Fetcher) appendHead(dst []byte, id uint32, m wire.Fetch) (head []byte, position, left int64) {
+	left = max(0, min(int64(m.MaxBytes), f.Size-m.Offset))
+	data := wire.Data{Offsets: wire.Offsets{LastStable: f.Size, HighWatermark: f.Size}}
+	return wire.AppendDataHead(dst, id, &data, int(left)), m.Offset, left
 }
 
 // answer is one head and piece of the file on their way.

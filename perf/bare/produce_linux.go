@@ -129,28 +129,38 @@ func (g *group) add(frame wire.Frame) error {
 		g.out = welcome(g.out, frame)
 		return nil
 	}
-	m, err := wire.ParseProduce(frame)
+	m, err := checkProduce(frame, len(g.sink.files))
 	if err != nil {
 		return err
 	}
+	if len(g.batches) > 0 && m.Partition != g.partition {
+		return fmt.Errorf("partition %d on a connection of partition %d", m.Partition, g.partition)
+	}
+	g.partition = m.Partition
+	g.batches = append(g.batches, m.Batches)
+	g.ids = append(g.ids, frame.RequestID)
+	g.bytes += int64(len(m.Batches))
+	return nil
+}
+
+// checkProduce reads a Produce to one of so many partitions and checks its batch.
+func checkProduce(frame wire.Frame, partitions int) (wire.Produce, error) {
+	m, err := wire.ParseProduce(frame)
+	if err != nil {
+		return m, err
+	}
 	b := m.Batches
 	switch {
-	case int(m.Partition) >= len(g.sink.files):
-		return fmt.Errorf("partition %d, want one below %d", m.Partition, len(g.sink.files))
-	case len(g.batches) > 0 && m.Partition != g.partition:
-		return fmt.Errorf("partition %d on a connection of partition %d", m.Partition, g.partition)
+	case int(m.Partition) >= partitions:
+		return m, fmt.Errorf("partition %d, want one below %d", m.Partition, partitions)
 	case len(b) < record.HeaderSize:
-		return fmt.Errorf("batch of %d bytes, want at least %d", len(b), record.HeaderSize)
+		return m, fmt.Errorf("batch of %d bytes, want at least %d", len(b), record.HeaderSize)
 	}
 	// A batch's crc is at 17 and covers what follows it.
 	if found, want := binary.BigEndian.Uint32(b[17:]), crc32.Checksum(b[21:], castagnoli); found != want {
-		return fmt.Errorf("batch crc %08x, want %08x", found, want)
+		return m, fmt.Errorf("batch crc %08x, want %08x", found, want)
 	}
-	g.partition = m.Partition
-	g.batches = append(g.batches, b)
-	g.ids = append(g.ids, frame.RequestID)
-	g.bytes += int64(len(b))
-	return nil
+	return m, nil
 }
 
 // write writes the group, syncs it if asked to, and appends the answers.

@@ -3,13 +3,9 @@ package bare
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/zerocopy"
@@ -96,8 +92,7 @@ func (s *Server) end(conn *net.TCPConn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, conn)
-	left := err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
-	if s.failed == nil && !left {
+	if s.failed == nil && !left(err) && !errors.Is(err, net.ErrClosed) {
 		s.failed = err
 	}
 }
@@ -116,7 +111,7 @@ func (f *frames) receive() error {
 		f.start = 0
 	}
 	if f.end == len(f.buffer) {
-		return fmt.Errorf("frame of more than %d bytes, want a smaller one", len(f.buffer))
+		return errFrameTooLarge(len(f.buffer))
 	}
 	n, err := f.conn.Read(f.buffer[f.end:])
 	f.end += n
