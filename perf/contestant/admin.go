@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/rollway/rollway/engine/record"
 )
 
 // admin asks a server of Kafka's protocol for what is not measured: topics, and
@@ -215,6 +217,32 @@ func (a admin) end(ctx context.Context, topic string, partition int) (end int64,
 		return 0, fmt.Errorf("end of %s-%d: %w", topic, partition, err)
 	}
 	return end, nil
+}
+
+// batch fetches the batch that holds an offset, verified.
+func (a admin) batch(ctx context.Context, topic string, partition int, offset int64, maxBytes int32) (b record.Batch, err error) {
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = int32(partition), offset, maxBytes
+	request := kmsg.NewPtrFetchRequest()
+	request.Version, request.MaxBytes, request.SessionEpoch = 12, maxBytes, -1
+	request.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	r, err := a.ask(ctx, request)
+	if err != nil {
+		return b, err
+	}
+	answer := r.(*kmsg.FetchResponse)
+	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+		return b, errors.New("answer of other partitions than the one asked for")
+	}
+	got := answer.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+		return b, err
+	}
+	b, _, err = record.Next(got.RecordBatches)
+	if err == nil {
+		err = b.Verify()
+	}
+	return b, err
 }
 
 // endsRequest asks for the ends of all partitions.

@@ -62,17 +62,17 @@ type Server interface {
 	PID() int
 	// DataDir is where its files are; empty if that is not known.
 	DataDir() string
-	// Ready is how long it took from the start of the process until it answered
-	// and, given Setup.Expect, until all of those partitions did; 0 if it was there
-	// before.
+	// Ready is how long it took from the start of the process until it served a
+	// topic that was created for it and, given Setup.Expect, all of those partitions;
+	// 0 if it was there before.
 	Ready() time.Duration
 	// First is how long it took from the start of the process until a batch was
-	// acknowledged, on a topic that was created for it; 0 if it was there before, or
-	// takes no batches.
+	// acknowledged on that topic; 0 if it was there before, or takes no batches.
 	First() time.Duration
 
 	// CreateTopic makes a topic, and returns when each of its partitions takes
-	// batches. Configs are in Kafka's names; nil: the server's defaults.
+	// batches. Configs are in Kafka's names, and go before what Setup.Durable or the
+	// contestant's name says; nil: nothing beside that.
 	CreateTopic(ctx context.Context, name string, partitions int, configs map[string]string) error
 	// DeleteTopic deletes one. Its files may stay for the time that the server's
 	// file.delete.delay.ms says.
@@ -81,6 +81,12 @@ type Server interface {
 	// bytes of batches, rounded down to whole ones, and returns the log to read.
 	// What is there is taken to be whole repetitions of the batch.
 	Fill(ctx context.Context, topic string, f Filling) (load.Log, error)
+
+	// Verify makes sure, from what the server gives back, that the first partitions
+	// of a topic hold so many bytes of batches together, and that the first and the
+	// last batch of each are whole and of the batch's length: so that all were given
+	// the same work, and none has dropped any.
+	Verify(ctx context.Context, topic string, partitions int, f Filling) error
 
 	// Conditions are the version, the settings that differ from what it is shipped
 	// with, its memory bounds and its command line.
@@ -106,6 +112,9 @@ type Options struct {
 	KafkaEndpoint string
 	// KafkaPID is its process; 0: unknown, and then nothing is known of what it uses.
 	KafkaPID int
+	// Source is the root of rollway's source, of which FetchKafka reads what to fetch;
+	// empty: where the go command finds it.
+	Source string
 }
 
 // UnavailableError says that this machine lacks what a contestant needs. The lab

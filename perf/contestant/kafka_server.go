@@ -3,9 +3,11 @@ package contestant
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
+	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/load"
 	"github.com/rollway/rollway/perf/result"
 )
@@ -30,10 +32,10 @@ func (s *kafkaServer) start(ctx context.Context, expect []Topic) error {
 	if err := s.admin.served(ctx, expect); err != nil {
 		return err
 	}
-	ready := time.Now()
 	if err := s.admin.createTopic(ctx, Topic{firstTopic, 1}, s.topicConfigs, true); err != nil {
 		return err
 	}
+	ready := time.Now()
 	if err := firstProduce(ctx, s.target); err != nil {
 		return err
 	}
@@ -64,6 +66,39 @@ func (s *kafkaServer) DeleteTopic(ctx context.Context, name string) error {
 
 func (s *kafkaServer) Fill(ctx context.Context, topic string, f Filling) (load.Log, error) {
 	return fill(ctx, s.target, topic, f, func() (int64, error) { return s.admin.end(ctx, topic, 0) })
+}
+
+func (s *kafkaServer) Verify(ctx context.Context, topic string, partitions int, f Filling) error {
+	var records int64
+	for i := range partitions {
+		end, err := s.admin.end(ctx, topic, i)
+		if err == nil && end > 0 {
+			err = s.verifyEnds(ctx, topic, i, end, f.Batch)
+		}
+		if err != nil {
+			return fmt.Errorf("verify %s-%d: %w", topic, i, err)
+		}
+		records += end
+	}
+	if want := f.Bytes / f.Batch.Size() * int64(f.Batch.Count()); records != want {
+		return fmt.Errorf("verify %s: %d records in %d partitions, want %d", topic, records, partitions, want)
+	}
+	return nil
+}
+
+// verifyEnds reads the first and the last batch of a partition.
+func (s *kafkaServer) verifyEnds(ctx context.Context, topic string, partition int, end int64, want record.Batch) error {
+	for _, offset := range []int64{0, end - int64(want.Count())} {
+		b, err := s.admin.batch(ctx, topic, partition, offset, int32(want.Size()))
+		if err != nil {
+			return fmt.Errorf("batch at offset %d: %w", offset, err)
+		}
+		if b.BaseOffset() != record.Offset(offset) || b.Size() != want.Size() || b.Count() != want.Count() {
+			return fmt.Errorf("batch at offset %d of %d bytes and %d records, want one at %d of %d and %d",
+				b.BaseOffset(), b.Size(), b.Count(), offset, want.Size(), want.Count())
+		}
+	}
+	return nil
 }
 
 func (s *kafkaServer) Stop(ctx context.Context) error {

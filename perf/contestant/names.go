@@ -56,4 +56,6 @@ func New(name string, o Options) (Contestant, error) {
 var recipes = []recipe{
 	{RollwayNative, newRollway},
 	{RollwayKafka, newRollway},
+	{Kafka, newKafka},
+	{KafkaFsync, newKafka},
 }

@@ -27,8 +27,8 @@ const (
 // process is a server's process. Its methods are for one goroutine.
 type process struct {
 	cmd     *exec.Cmd
-	began   time.Time // before the fork
-	output  *child.Tail
+	began   time.Time     // before the fork
+	output  fmt.Stringer  // what it wrote last; read it when it has ended
 	ended   chan struct{} // closed when it has been waited for
 	err     error         // of its end; set before ended is closed
 	stopped bool          // an end was asked for
@@ -42,24 +42,31 @@ type command struct {
 	dir     string   // to run in; empty: ours
 	cores   []int
 	stdout  io.Writer // nil: kept with what goes to standard error
+	// log gets all that it writes. Then it outlives us, and has a session of its own.
+	log *os.File
 }
 
 // String is what a user would type to the same effect.
 func (c command) String() string { return strings.Join(append([]string{c.program}, c.args...), " ") }
 
 // startProcess starts one in a group of its own: Ctrl-C on the terminal is for us,
-// who stop it in order. It is killed when we die.
+// who stop it in order. It is killed when we die, unless it has a log.
 func startProcess(c command) (*process, error) {
-	p := &process{cmd: exec.Command(c.program, c.args...), output: new(child.Tail), ended: make(chan struct{})}
+	output := new(child.Tail)
+	p := &process{cmd: exec.Command(c.program, c.args...), output: output, ended: make(chan struct{})}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.Dir = c.dir
 	if len(c.env) > 0 {
 		p.cmd.Env = append(os.Environ(), c.env...)
 	}
-	p.cmd.Stderr = p.output
-	p.cmd.Stdout = p.output // the same writer: os/exec then has one goroutine write to it
+	p.cmd.Stderr = output
+	p.cmd.Stdout = output // the same writer: os/exec then has one goroutine write to it
 	if c.stdout != nil {
 		p.cmd.Stdout = c.stdout
+	}
+	if c.log != nil {
+		p.cmd.Stdout, p.cmd.Stderr, p.output = c.log, c.log, logTail{c.log.Name()}
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
 	p.began = time.Now()
 	if err := host.PinnedTo(c.cores, p.cmd.Start); err != nil {
@@ -147,4 +154,15 @@ func (p *process) failed(err error) error {
 	}
 	p.kill()
 	return p.explain(err)
+}
+
+// logTail is the end of a file.
+type logTail struct{ path string }
+
+func (l logTail) String() string {
+	text, err := os.ReadFile(l.path)
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(strings.TrimSpace(string(text)), 20)
 }
