@@ -248,7 +248,7 @@ func (e *Engine) takeCleanShutdown() (bool, error) {
 
 // recoverAll makes the partitions that were there at Open ready.
 func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
-	start := e.options.Now()
+	start, parallelism := e.options.Now(), e.recoveryParallelism()
 	var partitions []*Partition
 	for _, t := range e.Topics() {
 		partitions = append(partitions, t.partitions...)
@@ -256,7 +256,7 @@ func (e *Engine) recoverAll(points offsetCheckpoint, clean bool) {
 	var damaged atomic.Int64
 	recover := func(partitions []*Partition) (waiting []*Partition) {
 		var mu sync.Mutex
-		forEach(partitions, e.options.RecoveryParallelism, func(p *Partition) error {
+		forEach(partitions, parallelism, func(p *Partition) error {
 			point, ok := points[partitionKey{p.topic, p.index}]
 			switch err := e.recoverOne(p, found{clean: clean, recoveryPoint: point, hasPoint: ok}); {
 			case isNoSpace(err) && !isFinal(err):

@@ -45,7 +45,8 @@ func (c *NodeConfigs) find(name string) (string, bool) {
 // AlterNodeConfigs alters broker settings; it is durable when it returns. The
 // settings that topic configs have their defaults from are in force then, for
 // every topic that does not set the config itself, and producer.id.expiration.ms
-// is. All others are kept for the caller, who validates them.
+// is; num.recovery.threads.per.data.dir is in force from the next Open on. All
+// others are kept for the caller, who validates them.
 //
 // Errors: topicconfig's, for a value that one of these settings does not take,
 // or that a topic cannot have beside what it sets itself;
@@ -104,6 +105,9 @@ func (e *Engine) checkNodeConfigs(configs *NodeConfigs) error {
 	if _, err := configs.producerIDExpirationMs(); err != nil {
 		return err
 	}
+	if _, err := configs.recoveryThreads(); err != nil {
+		return err
+	}
 	defaults := e.defaultsWith(configs)
 	if defaults == e.defaults.Load() {
 		return nil
@@ -160,10 +164,31 @@ func topicSettings(settings map[string]string) map[string]string {
 	return of
 }
 
+// recoveryParallelism is how many partitions are recovered at a time by a start
+// with these settings.
+func (e *Engine) recoveryParallelism() int {
+	n, err := e.nodeConfigs.Load().recoveryThreads()
+	if err != nil || n == 0 {
+		return e.options.RecoveryParallelism // also where another version took what this one does not
+	}
+	return int(n)
+}
+
 // producerIDExpirationMs returns producer.id.expiration.ms, 0 if it was not
-// altered; a 32-bit integer as in Kafka.
+// altered.
 func (c *NodeConfigs) producerIDExpirationMs() (int64, error) {
-	const name = "producer.id.expiration.ms"
+	return c.atLeastOne("producer.id.expiration.ms")
+}
+
+// recoveryThreads returns num.recovery.threads.per.data.dir, 0 if it was not
+// altered.
+func (c *NodeConfigs) recoveryThreads() (int64, error) {
+	return c.atLeastOne("num.recovery.threads.per.data.dir")
+}
+
+// atLeastOne returns a setting that is a 32-bit integer as in Kafka, and at least
+// 1; 0 if it was not altered.
+func (c *NodeConfigs) atLeastOne(name string) (int64, error) {
 	value, ok := c.find(name)
 	if !ok {
 		return 0, nil

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,6 +120,7 @@ func TestAlterNodeConfigsRefusals(t *testing.T) {
 	f(topicconfig.ErrInvalidValue, "topic t: invalid topic config min.compaction.lag.ms: found 6, want at most max.compaction.lag.ms, which is 5", "log.cleaner.min.compaction.lag.ms", "6")
 	f(topicconfig.ErrInvalidValue, "found 6, want at most", "log.cleaner.min.compaction.lag.ms", "6", "log.cleaner.max.compaction.lag.ms", "5")
 	f(topicconfig.ErrInvalidSetting, `producer.id.expiration.ms: found "0", want a 32-bit integer, at least 1`, "producer.id.expiration.ms", "0")
+	f(topicconfig.ErrInvalidSetting, `num.recovery.threads.per.data.dir: found "2147483648", want a 32-bit integer, at least 1`, "num.recovery.threads.per.data.dir", "2147483648")
 	f(ErrInvalidMetadata, "want 1 to 255", strings.Repeat("k", 256), "v")
 	alterNode(t, e, true, "log.cleaner.min.compaction.lag.ms", "5")
 	if _, err := e.CreateTopic(TopicSpec{Name: "new", Configs: map[string]string{"max.compaction.lag.ms": "4"}}); err == nil {
@@ -175,6 +178,73 @@ func TestAlterProducerIDExpiration(t *testing.T) {
 		t.Fatal(err)
 	}
 	f(24 * time.Hour)
+}
+
+// crowdFS holds the listing of directories of partitions up until so many are
+// listed at a time.
+type crowdFS struct {
+	vfs.FS
+	mu      sync.Mutex
+	crowd   int           // how many are waited for
+	here    int           // how many are listed
+	most    int           // that were listed at a time
+	crowded chan struct{} // closed when there are as many as crowd
+	letIn   func()        // closes crowded, once
+}
+
+func (c *crowdFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == "." {
+		return c.FS.ReadDir(name)
+	}
+	c.mu.Lock()
+	c.here++
+	if c.most = max(c.most, c.here); c.here == c.crowd {
+		c.letIn()
+	}
+	c.mu.Unlock()
+	<-c.crowded
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.here--
+	}()
+	return c.FS.ReadDir(name)
+}
+
+// How many partitions a start recovers at a time is what was altered before it,
+// durably, and what the engine was opened with where nothing was.
+func TestAlterRecoveryThreads(t *testing.T) {
+	mem := vfs.NewMem("/data")
+	e := openEngine(t, "", onFS(mem))
+	for i := range 8 {
+		createTopic(t, e, fmt.Sprint("t", i))
+	}
+	start := func(want int) {
+		t.Helper()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		crowd := &crowdFS{FS: mem, crowd: want, crowded: make(chan struct{})}
+		crowd.letIn = sync.OnceFunc(func() { close(crowd.crowded) })
+		// It waits until all are recovered: fewer at a time would never be enough.
+		e = openEngine(t, "", onFS(crowd), func(o *Options) { o.RecoveryParallelism = 2 })
+		if crowd.most != want {
+			t.Errorf("%d partitions were recovered at a time, want %d", crowd.most, want)
+		}
+	}
+	start(2)
+	alterNode(t, e, true, "num.recovery.threads.per.data.dir", " 3 ")
+	start(3)
+	alterNode(t, e, false, "num.recovery.threads.per.data.dir", "5")
+	start(5)
+	alterNode(t, e, false, "num.recovery.threads.per.data.dir", "1")
+	start(1)
+	for _, all := range []bool{false, true} {
+		if err := e.AlterNodeConfigs(NodeConfigChange{AllNodes: all, Reset: []string{"num.recovery.threads.per.data.dir"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(2)
 }
 
 // A process that dies, or a write or sync that fails, at any step of altering

@@ -77,8 +77,9 @@ type Options struct {
 	// SyncParallelism is how many files are synced at a time. Default 16, at
 	// least 1: then none is beside a write to the commit journal either.
 	SyncParallelism int
-	// RecoveryParallelism is how many partitions are recovered at a time.
-	// Default 4, at least 1.
+	// RecoveryParallelism is how many partitions are recovered at a time by Open,
+	// unless AlterNodeConfigs has set num.recovery.threads.per.data.dir. Default
+	// 4, at least 1.
 	RecoveryParallelism int
 	// MinFreeBytes is the floor of available bytes on the file system: with
 	// less, appends and new partitions are refused with ErrNoSpace, while
