@@ -85,8 +85,10 @@ type Options struct {
 
 	// MaxConnections is how many connections a listener has open at once,
 	// MaxConnectionsPerIP how many of one address; that does not bind
-	// loopback. Defaults 10,000, or as many as Engine.MaxOpenFiles and the limit
-	// of the process (RLIMIT_NOFILE) leave, and 1,000.
+	// loopback. Kafka clients may set others while the broker runs
+	// (max.connections, max.connections.per.ip). Defaults 10,000, or as many as
+	// Engine.MaxOpenFiles and the limit of the process (RLIMIT_NOFILE) leave, and
+	// 1,000.
 	MaxConnections      int
 	MaxConnectionsPerIP int
 	// MaxFrameBytes is the largest payload of a frame, in either direction: at

@@ -2,6 +2,7 @@ package brokerconfig
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +82,29 @@ func TestValidate(t *testing.T) {
 	f(strings.Repeat("x", 1000), "", `unknown broker setting "`+strings.Repeat("x", 128)+`..."; did you mean "connections.max.idle.ms"?`, ErrUnknownKey)
 }
 
-// Of what Kafka takes while it runs the same is taken here, but for what the documentation names; the rest is read-only.
+// What a running Kafka takes is taken here, but for listeners, and what it does not is not.
+func TestUpdateAsKafka(t *testing.T) {
+	text, err := os.ReadFile("testdata/kafka_dynamic.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dynamic := strings.Fields(string(text))
+	readOnlyHere := []string{"listeners", "listener.security.protocol.map"}
+	for _, k := range Keys() {
+		if strings.HasPrefix(k.Name, "rollway.") {
+			continue
+		}
+		want := ReadOnly
+		if slices.Contains(dynamic, k.Name) && !slices.Contains(readOnlyHere, k.Name) {
+			want = ClusterWide
+		}
+		if k.Update != want {
+			t.Errorf("%s is %s, want %s", k.Name, k.Update, want)
+		}
+	}
+}
+
+// What may be altered while a node runs is taken if it is valid; the rest is refused and told what to do.
 func TestUpdate(t *testing.T) {
 	f := func(name, value string, want error) {
 		t.Helper()
@@ -93,6 +116,12 @@ func TestUpdate(t *testing.T) {
 	f("message.max.bytes", "5", nil)
 	f("compression.type", "zstd", nil)
 	f("num.io.threads", "5", nil)
+	f("num.recovery.threads.per.data.dir", "5", nil)
+	f("max.connections", "5", nil)
+	f("max.connections.per.ip", "2147483647", nil)
+	f("max.connections", "0", ErrInvalidValue)
+	f("listeners", "PLAINTEXT://:9092", ErrReadOnly)
+	f("listener.security.protocol.map", "A:PLAINTEXT", ErrReadOnly)
 	f("producer.id.expiration.ms", "5", nil)
 	f("rollway.accept.any.replication.factor", "true", nil)
 	f("log.retention.ms", "x", ErrInvalidValue)

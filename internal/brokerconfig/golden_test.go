@@ -27,8 +27,8 @@ func TestPage(t *testing.T) {
 		"These settings of Apache Kafka 4.3 mean something here, or may once; names that begin with `rollway.` are ours.\n" +
 		"`rollway serve --config FILE` reads them from a properties file. Kafka clients see them by DescribeConfigs of a\n" +
 		"broker, and alter those that are cluster-wide while the server runs, for all nodes or for one; what they alter is\n" +
-		"durable, in force at once and again after a start, and wins over the file. Other settings of Kafka may stand in\n" +
-		"a file and have no effect; a name that is none of Kafka's is refused.\n\n" +
+		"durable, in force at once unless the setting says otherwise and again after a start, and wins over the file. Other\n" +
+		"settings of Kafka may stand in a file and have no effect; a name that is none of Kafka's is refused.\n\n" +
 		"Settings behind a topic config are the default for topics that do not set it: [topic-configs.md](topic-configs.md).\n\n")
 	b.WriteString("| setting | type | default | valid values | altered | topic config | in force |\n|---|---|---|---|---|---|---|\n")
 	for _, k := range Keys() {

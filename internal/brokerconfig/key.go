@@ -22,7 +22,7 @@ var ErrInvalidValue = topicconfig.ErrInvalidSetting
 var ErrReadOnly = errors.New("broker setting is read-only")
 
 // Update tells how a setting may be altered. Kafka has a third way, for one
-// broker only, which listeners and keys of TLS have; here they are read-only.
+// broker only, which listeners and keys of TLS have; here listeners are read-only.
 type Update uint8
 
 const (

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -144,6 +145,53 @@ func TestAlterBroker(t *testing.T) {
 		checkOutcome(t, "0", a.ErrorCode, a.ErrorMessage, codeNone, "")
 		check("0", "log.retention.ms=7000 ")
 		check("", "log.retention.ms=6000 ")
+	}
+}
+
+// A client alters how many connections there may be: the next that comes is let in
+// or refused accordingly, those that are there stay, and it is described where the
+// bound comes from.
+func TestAlterMaxConnections(t *testing.T) {
+	f := openFrontend(t, node.Options{MaxConnections: 1})
+	s := serve(t, f)
+	c := dialTo(t, s)
+	set := func(broker, value string) {
+		t.Helper()
+		m := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		m.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: broker,
+			Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "max.connections", Value: &value}},
+		}}
+		a := c.ask(m, 1).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
+		checkOutcome(t, value, a.ErrorCode, a.ErrorMessage, codeNone, "")
+	}
+	clients := []*client{c}
+	want := func(more int) {
+		t.Helper()
+		for range more {
+			clients = append(clients, dialTo(t, s))
+		}
+		for _, c := range clients {
+			c.ask(kmsg.NewPtrApiVersionsRequest(), 0)
+		}
+		if !dialTo(t, s).closed() {
+			t.Errorf("one was let in beside %d", len(clients))
+		}
+	}
+	want(0)
+	set("", "3")
+	want(2)
+	set("0", "1")
+	want(0)
+	d := describe(c, 4, kmsg.ConfigResourceTypeBroker, "0", func(m *kmsg.DescribeConfigsRequest) { m.IncludeSynonyms = true })
+	got := configOf(t, d, "max.connections")
+	values := ""
+	for _, s := range got.ConfigSynonyms {
+		values += fmt.Sprintf("%s from %v, ", text(s.Value), s.Source)
+	}
+	wantValues := "1 from DYNAMIC_BROKER_CONFIG, 3 from DYNAMIC_DEFAULT_BROKER_CONFIG, 1 from STATIC_BROKER_CONFIG, 10000 from DEFAULT_CONFIG, "
+	if text(got.Value) != "1" || got.ReadOnly || got.Source != kmsg.ConfigSourceDynamicBrokerConfig || values != wantValues {
+		t.Errorf("max.connections is described as %+v with synonyms %s, want %s", got, values, wantValues)
 	}
 }
 

@@ -62,25 +62,23 @@ func (o Options) idle() time.Duration {
 
 // netloop returns the options of the driver of o's listener.
 func (o Options) netloop(n *node.Node) netloop.Options {
-	limits := n.Limits()
 	name := o.Name
 	if name == "" {
 		name = "kafka"
 	}
 	return netloop.Options{
-		MaxConnections:      limits.MaxConnections,
-		MaxConnectionsPerIP: limits.MaxConnectionsPerIP,
-		MaxFrameBytes:       limits.MaxFrameBytes + sizeBytes,
-		Budget:              n.Budget(),
-		FrameTimeout:        o.FrameTimeout,
-		IdleTimeout:         o.idle(),
-		StallTimeout:        o.StallTimeout,
-		Congestion:          o.Congestion,
-		NotSentLowat:        o.NotSentLowat,
-		SendBuffer:          o.SendBuffer,
-		Path:                o.Path,
-		CoalesceBelow:       o.CoalesceBelow,
-		Counters:            n.Counters(),
-		Log:                 n.Log().With("listener", name),
+		Limits:        n.ConnectionLimits,
+		MaxFrameBytes: n.Limits().MaxFrameBytes + sizeBytes,
+		Budget:        n.Budget(),
+		FrameTimeout:  o.FrameTimeout,
+		IdleTimeout:   o.idle(),
+		StallTimeout:  o.StallTimeout,
+		Congestion:    o.Congestion,
+		NotSentLowat:  o.NotSentLowat,
+		SendBuffer:    o.SendBuffer,
+		Path:          o.Path,
+		CoalesceBelow: o.CoalesceBelow,
+		Counters:      n.Counters(),
+		Log:           n.Log().With("listener", name),
 	}
 }

@@ -7,22 +7,30 @@ import (
 	"time"
 )
 
-// admission counts connections against their bounds. It is guarded by its
-// owner's lock.
+// ConnectionLimits bound the connections of a Server. A bound that is lowered
+// ends none that is open: as long as there are more, none is added.
+type ConnectionLimits struct {
+	Open  int // at once; at least 1
+	PerIP int // of one remote address, loopback excepted; at least 1
+}
+
+// defaultConnectionLimits are those of a Server that is told none.
+func defaultConnectionLimits() ConnectionLimits { return ConnectionLimits{Open: 10_000, PerIP: 1_000} }
+
+// admission counts connections. It is guarded by its owner's lock.
 type admission struct {
-	max, maxPerIP int
-	open          int                // Invariant: 0 <= open <= max
-	perIP         map[netip.Addr]int // loopback is not in it; each at least 1, at most maxPerIP
+	open  int
+	perIP map[netip.Addr]int // loopback is not in it; each at least 1
 }
 
 // enter counts a connection from ip, or says why it is refused.
-func (a *admission) enter(ip netip.Addr) error {
-	if a.open >= a.max {
-		return fmt.Errorf("%d connections are open, the most allowed (MaxConnections)", a.open)
+func (a *admission) enter(ip netip.Addr, limits ConnectionLimits) error {
+	if a.open >= limits.Open {
+		return fmt.Errorf("%d connections are open, at most %d are allowed (max.connections)", a.open, limits.Open)
 	}
 	if !ip.IsLoopback() {
-		if n := a.perIP[ip]; n >= a.maxPerIP {
-			return fmt.Errorf("%d connections from %v are open, the most allowed (MaxConnectionsPerIP)", n, ip)
+		if n := a.perIP[ip]; n >= limits.PerIP {
+			return fmt.Errorf("%d connections from %v are open, at most %d are allowed (max.connections.per.ip)", n, ip, limits.PerIP)
 		}
 		a.perIP[ip]++
 	}

@@ -10,13 +10,11 @@ import (
 
 // Options of a Server. The zero value works.
 type Options struct {
-	// MaxConnections is how many connections may be open at once; one more is
-	// closed as soon as it is accepted. Default 10,000.
-	MaxConnections int
-
-	// MaxConnectionsPerIP is the same for one remote address. It does not
-	// bind loopback. Default 1,000.
-	MaxConnectionsPerIP int
+	// Limits returns how many connections may be open; one more is closed as
+	// soon as it is accepted. It is asked for each that comes, so that the bounds
+	// may change while the Server runs, and must not block. Default: always
+	// 10,000, and 1,000 of one address.
+	Limits func() ConnectionLimits
 
 	// InFlightBytes bounds the bytes of answers that one connection has in
 	// memory or in Ranges and not yet sent. At the bound nothing more is
@@ -101,8 +99,6 @@ func (o Options) Validate() error {
 		value    int64
 		min, max int64
 	}{
-		{"MaxConnections", int64(o.MaxConnections), 0, 1 << 20},
-		{"MaxConnectionsPerIP", int64(o.MaxConnectionsPerIP), 0, 1 << 20},
 		{"InFlightBytes", o.InFlightBytes, 0, 1 << 40},
 		{"MaxQueuedAnswers", int64(o.MaxQueuedAnswers), 0, 1 << 20},
 		{"MaxFrameBytes", int64(o.MaxFrameBytes), 0, budget.Limit() / 2},
@@ -134,11 +130,8 @@ func (o Options) Validate() error {
 
 // withDefaults returns o with what its zero values stand for, except Pipes.
 func (o Options) withDefaults() Options {
-	if o.MaxConnections == 0 {
-		o.MaxConnections = 10_000
-	}
-	if o.MaxConnectionsPerIP == 0 {
-		o.MaxConnectionsPerIP = 1_000
+	if o.Limits == nil {
+		o.Limits = defaultConnectionLimits
 	}
 	if o.InFlightBytes == 0 {
 		o.InFlightBytes = 4 << 20

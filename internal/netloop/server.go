@@ -75,7 +75,7 @@ func newServer(ln *net.TCPListener, newSession func(Peer) Session, o Options) (*
 		ln:         ln,
 		newSession: newSession,
 		accepting:  make(chan struct{}),
-		admission:  admission{max: o.MaxConnections, maxPerIP: o.MaxConnectionsPerIP, perIP: map[netip.Addr]int{}},
+		admission:  admission{perIP: map[netip.Addr]int{}},
 		conns:      map[*conn]struct{}{},
 	}
 	if o.Path == zerocopy.Splice && o.Pipes == nil {
@@ -212,12 +212,13 @@ func (s *Server) accept() {
 
 // admit starts to drive a connection, unless it is over a bound.
 func (s *Server) admit(tcp *net.TCPConn, peer Peer) error {
+	limits := s.options.Limits()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrServerClosed
 	}
-	if err := s.admission.enter(peer.Remote.Addr()); err != nil {
+	if err := s.admission.enter(peer.Remote.Addr(), limits); err != nil {
 		return err
 	}
 	s.accepted.Add(1)

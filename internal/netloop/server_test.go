@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func goroutineCount() int { return runtime.NumGoroutine() }
 
 // One connection too many is closed at once and counted; its place is free when another ends.
 func TestMaxConnections(t *testing.T) {
-	l := newLab(t, Options{MaxConnections: 2})
+	l := newLab(t, Options{Limits: func() ConnectionLimits { return ConnectionLimits{Open: 2, PerIP: 1} }})
 	a, b := l.dial(), l.dial()
 	a.send("echo a")
 	a.want("a")
@@ -31,7 +32,7 @@ func TestMaxConnections(t *testing.T) {
 	for range 3 {
 		l.dial().wantGone()
 	}
-	l.wantLog("connection refused", "MaxConnections", "refused=1") // one line a second
+	l.wantLog("connection refused", "max.connections", "refused=1") // one line a second
 	if got := l.server.Stats(); got.Refused != 3 || got.Accepted != 2 || got.Connections != 2 {
 		t.Errorf("stats %+v, want 3 refused, 2 accepted, 2 open", got)
 	}
@@ -42,12 +43,51 @@ func TestMaxConnections(t *testing.T) {
 	c.want("c")
 }
 
-// The bound per address counts each address alone and not loopback.
+// A bound may change while the server runs: a higher one lets the next in, a lower one refuses whoever comes and ends
+// nobody who is there.
+func TestLimitsChange(t *testing.T) {
+	var open atomic.Int64
+	open.Store(1)
+	l := newLab(t, Options{Limits: func() ConnectionLimits { return ConnectionLimits{Open: int(open.Load()), PerIP: 1} }})
+	var there []*peer
+	serve := func() {
+		t.Helper()
+		for _, p := range there {
+			p.send("echo here")
+			p.want("here")
+		}
+	}
+	enter := func() {
+		t.Helper()
+		there = append(there, l.dial())
+		serve()
+		l.dial().wantGone()
+		serve()
+	}
+	enter()
+	open.Store(2)
+	enter()
+	open.Store(1)
+	l.dial().wantGone()
+	serve()
+	there[0].tcp.Close()
+	eventually(t, "one is left", func() bool { return l.server.Stats().Connections == 1 })
+	there = there[1:]
+	l.dial().wantGone()
+	serve()
+	there[0].tcp.Close()
+	eventually(t, "none is left", func() bool { return l.server.Stats().Connections == 0 })
+	there = nil
+	enter()
+}
+
+// The bound per address counts each address alone and not loopback, and as many as there are when it is lowered stay.
 func TestAdmission(t *testing.T) {
-	a := admission{max: 6, maxPerIP: 2, perIP: map[netip.Addr]int{}}
+	a := admission{perIP: map[netip.Addr]int{}}
+	limits := ConnectionLimits{Open: 6, PerIP: 2}
 	f := func(ip, wantErr string) {
 		t.Helper()
-		err := a.enter(netip.MustParseAddr(ip))
+		err := a.enter(netip.MustParseAddr(ip), limits)
 		if wantErr == "" && err != nil || wantErr != "" && (err == nil || !strings.Contains(err.Error(), wantErr)) {
 			t.Errorf("enter %s: %v, want %q", ip, err, wantErr)
 		}
@@ -61,6 +101,14 @@ func TestAdmission(t *testing.T) {
 	f("::1", "")
 	f("::1", "6 connections are open")
 	a.leave(netip.MustParseAddr("192.0.2.1"))
+	f("192.0.2.1", "")
+	limits = ConnectionLimits{Open: 7, PerIP: 1}
+	f("192.0.2.1", "2 connections from 192.0.2.1 are open, at most 1 are allowed")
+	a.leave(netip.MustParseAddr("192.0.2.1"))
+	f("192.0.2.1", "1 connections from 192.0.2.1")
+	limits = ConnectionLimits{Open: 3, PerIP: 2}
+	f("192.0.2.1", "5 connections are open, at most 3 are allowed")
+	limits.Open = 6
 	f("192.0.2.1", "")
 	for _, ip := range []string{"192.0.2.1", "192.0.2.1", "2001:db8::1", "127.0.0.1", "127.0.0.1", "::1"} {
 		a.leave(netip.MustParseAddr(ip))
@@ -202,7 +250,6 @@ func TestServeRefuses(t *testing.T) {
 			t.Errorf("the listener is still open: %v", err)
 		}
 	}
-	f(Options{MaxConnections: -1}, "Options.MaxConnections -1, want 0 to")
 	f(Options{InFlightBytes: -1}, "InFlightBytes")
 	f(Options{MaxQueuedAnswers: -1}, "MaxQueuedAnswers")
 	f(Options{MaxFrameBytes: 129 << 20}, "MaxFrameBytes")

@@ -20,6 +20,7 @@ type Node struct {
 	counters zerocopy.Counters
 	metrics  metrics.Registry
 	limits   Limits
+	maxFiles int               // the most open files of the engine
 	static   map[string]string // settings of the start; never changed
 	settings atomic.Pointer[Settings]
 	version  string
@@ -37,10 +38,6 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if room := roomForConnections(o.Engine.MaxOpenFiles); o.MaxConnections > room {
-		o.Log.Warn("the limit of open files leaves room for fewer connections than are allowed",
-			"room", room, "max_connections", o.MaxConnections, "max_open_files", o.Engine.MaxOpenFiles)
-	}
 	budget, err := netloop.NewBudget(o.ReceiveBytes)
 	if err != nil {
 		return nil, err
@@ -53,18 +50,18 @@ func Open(o Options) (*Node, error) {
 		engine: e,
 		budget: budget,
 		limits: Limits{
-			MaxFrameBytes:       o.MaxFrameBytes,
-			InFlightBytes:       o.InFlightBytes,
-			MaxConnections:      o.MaxConnections,
-			MaxConnectionsPerIP: o.MaxConnectionsPerIP,
+			MaxFrameBytes: o.MaxFrameBytes,
+			InFlightBytes: o.InFlightBytes,
 		},
-		static:  o.staticSettings(e.Path()),
-		version: o.Version,
-		log:     o.Log,
+		maxFiles: o.Engine.MaxOpenFiles,
+		static:   o.staticSettings(e.Path()),
+		version:  o.Version,
+		log:      o.Log,
 	}
 	configs := e.NodeConfigs()
 	layers := n.layers(configs)
 	n.settings.Store(newSettings(configs, layers))
+	n.warnOfRoom()
 	if n.groups, err = openGroups(e, layers, o.Log); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -97,8 +94,23 @@ func (n *Node) Counters() *zerocopy.Counters { return &n.counters }
 // Metrics holds what the frontends count of their requests.
 func (n *Node) Metrics() *metrics.Registry { return &n.metrics }
 
-// Limits are what frontends hold their connections to.
+// Limits are what frontends hold each connection to.
 func (n *Node) Limits() Limits { return n.limits }
+
+// ConnectionLimits are how many connections a listener may have open now, for
+// netloop.Options. It takes no lock, and allocates nothing unless a setting was
+// altered.
+func (n *Node) ConnectionLimits() netloop.ConnectionLimits { return n.Settings().connections }
+
+// warnOfRoom tells the operator if the bound of connections is no bound, since
+// there are fewer descriptors.
+func (n *Node) warnOfRoom() {
+	allowed := n.ConnectionLimits().Open
+	if room := roomForConnections(n.maxFiles); allowed > room {
+		n.log.Warn("the limit of open files leaves room for fewer connections than are allowed",
+			"room", room, "max_connections", allowed, "max_open_files", n.maxFiles)
+	}
+}
 
 // Version is what the node tells its clients.
 func (n *Node) Version() string { return n.version }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rollway/rollway/engine"
+	"github.com/rollway/rollway/internal/netloop"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -19,8 +20,11 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := n.Limits(), (Limits{MaxFrameBytes: 16 << 20, InFlightBytes: 64 << 20, MaxConnections: min(10_000, roomForConnections(engine.DefaultMaxOpenFiles())), MaxConnectionsPerIP: 1_000}); got != want {
+	if got, want := n.Limits(), (Limits{MaxFrameBytes: 16 << 20, InFlightBytes: 64 << 20}); got != want {
 		t.Errorf("limits %+v, want %+v", got, want)
+	}
+	if got, want := n.ConnectionLimits(), (netloop.ConnectionLimits{Open: min(10_000, roomForConnections(engine.DefaultMaxOpenFiles())), PerIP: 1_000}); got != want {
+		t.Errorf("connection limits %+v, want %+v", got, want)
 	}
 	if got := n.Budget().Limit(); got != 256<<20 {
 		t.Errorf("budget of %d bytes", got)

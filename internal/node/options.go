@@ -58,8 +58,9 @@ type Options struct {
 
 	// MaxConnections is how many connections one listener has open at once,
 	// MaxConnectionsPerIP how many of one address; that does not bind
-	// loopback. Defaults 10,000, or as many as Engine.MaxOpenFiles and the limit
-	// of the process leave, and 1,000.
+	// loopback. AlterSettings may set others (max.connections,
+	// max.connections.per.ip). Defaults 10,000, or as many as Engine.MaxOpenFiles
+	// and the limit of the process leave, and 1,000.
 	MaxConnections      int
 	MaxConnectionsPerIP int
 
@@ -152,10 +153,8 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Limits are what frontends hold their connections to; see Options.
+// Limits are what frontends hold each connection to; see Options.
 type Limits struct {
-	MaxFrameBytes       int
-	InFlightBytes       int64
-	MaxConnections      int
-	MaxConnectionsPerIP int
+	MaxFrameBytes int
+	InFlightBytes int64
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/brokerconfig"
+	"github.com/rollway/rollway/internal/netloop"
 )
 
 // Settings are the broker settings that frontends act on, as they hold. They are
@@ -20,6 +21,7 @@ type Settings struct {
 	defaultReplicationFactor   int16
 	fetchMaxBytes              int32
 	fetchSessionSlots          int
+	connections                netloop.ConnectionLimits
 }
 
 // newSettings takes from layers what Settings hold.
@@ -33,6 +35,10 @@ func newSettings(of *engine.NodeConfigs, layers brokerconfig.Layers) *Settings {
 		defaultReplicationFactor:   int16(layers.Int("default.replication.factor")),
 		fetchMaxBytes:              int32(layers.Int("fetch.max.bytes")),
 		fetchSessionSlots:          int(layers.Int("max.incremental.fetch.session.cache.slots")),
+		connections: netloop.ConnectionLimits{
+			Open:  connectionsAllowed(layers.Int("max.connections")),
+			PerIP: connectionsAllowed(layers.Int("max.connections.per.ip")),
+		},
 	}
 }
 
@@ -110,7 +116,12 @@ func (n *Node) alterSettings(perNode bool, set map[string]string, reset []string
 			return err
 		}
 	}
-	return n.engine.AlterNodeConfigs(engine.NodeConfigChange{AllNodes: !perNode, Set: set, Reset: reset, ValidateOnly: validateOnly})
+	before := n.ConnectionLimits()
+	err := n.engine.AlterNodeConfigs(engine.NodeConfigChange{AllNodes: !perNode, Set: set, Reset: reset, ValidateOnly: validateOnly})
+	if n.ConnectionLimits() != before {
+		n.warnOfRoom()
+	}
+	return err
 }
 
 // layers returns all settings with those that were altered as in configs.

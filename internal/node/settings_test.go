@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/rollway/rollway/engine/topicconfig"
 	"github.com/rollway/rollway/engine/vfs"
 	"github.com/rollway/rollway/internal/brokerconfig"
+	"github.com/rollway/rollway/internal/netloop"
 )
 
 // openNode opens a node without ballast and closes it with the test.
@@ -83,8 +86,11 @@ func TestStaticSettings(t *testing.T) {
 		s.DefaultReplicationFactor() != 3 || s.FetchMaxBytes() != 4096 || s.FetchSessionSlots() != 5 {
 		t.Errorf("%+v", *s)
 	}
-	if got := n.Limits(); got.MaxFrameBytes != 65536 || got.MaxConnections != 12 || got.MaxConnectionsPerIP != 1<<20 || n.Engine().NodeID() != 7 {
+	if got := n.Limits(); got.MaxFrameBytes != 65536 || n.Engine().NodeID() != 7 {
 		t.Errorf("limits %+v, node %d", got, n.Engine().NodeID())
+	}
+	if got, want := n.ConnectionLimits(), (netloop.ConnectionLimits{Open: 12, PerIP: 1 << 20}); got != want {
+		t.Errorf("connection limits %+v, want %+v", got, want)
 	}
 	topic, err := n.Engine().CreateTopic(engine.TopicSpec{Name: "t"})
 	if err != nil {
@@ -216,6 +222,56 @@ func TestAlterSettingsRefusals(t *testing.T) {
 	n.DescribeSettings()
 	if err := n.AlterSettings(false, nil, []string{"from.later", "num.partitions", "rollway.accept.any.replication.factor"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Bounds of connections that are altered hold at once and after another start, those of the node before those of all, and
+// an operator is told when there are too few descriptors for them.
+func TestAlterConnectionLimits(t *testing.T) {
+	mem := vfs.NewMem("/data")
+	var log bytes.Buffer
+	start := func() *Node {
+		n, err := Open(Options{
+			MaxConnections: 20, MaxConnectionsPerIP: 10, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Engine: engine.Options{FS: mem, BallastBytes: -1, MinFreeBytes: -1, Log: quiet},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close() })
+		return n
+	}
+	n := start()
+	f := func(perNode bool, set map[string]string, reset []string, open, perIP int, shownOpen string) {
+		t.Helper()
+		if err := n.AlterSettings(perNode, set, reset); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got, want := n.ConnectionLimits(), (netloop.ConnectionLimits{Open: open, PerIP: perIP}); got != want {
+				t.Errorf("after %v, reset %v: %+v, want %+v", set, reset, got, want)
+			}
+			wantShown(t, n, "max.connections", shownOpen)
+			n.Close()
+			n = start()
+		}
+	}
+	const given = "max.connections=20 from static, max.connections=10000 from default"
+	f(false, map[string]string{"max.connections": "30", "max.connections.per.ip": "5"}, nil, 30, 5, "30 from all nodes: max.connections=30 from all nodes, "+given)
+	f(true, map[string]string{"max.connections": "3"}, nil, 3, 5, "3 from node: max.connections=3 from node, max.connections=30 from all nodes, "+given)
+	f(true, nil, []string{"max.connections"}, 30, 5, "30 from all nodes: max.connections=30 from all nodes, "+given)
+	f(false, nil, []string{"max.connections", "max.connections.per.ip"}, 20, 10, "20 from static: "+given)
+	if log.Len() > 0 {
+		t.Errorf("logged %s", log.String())
+	}
+	if err := n.AlterSettings(false, map[string]string{"max.connections": "2147483647", "max.connections.per.ip": "2147483647"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := n.ConnectionLimits(), (netloop.ConnectionLimits{Open: 1 << 20, PerIP: 1 << 20}); got != want {
+		t.Errorf("%+v without bounds, want %+v", got, want)
+	}
+	if want := "room for fewer connections than are allowed"; roomForConnections(n.maxFiles) < 1<<20 && strings.Count(log.String(), want) != 1 {
+		t.Errorf("logged %q, want once that there is %s", log.String(), want)
 	}
 }
 

@@ -35,13 +35,16 @@ func number[T int | int32 | int64 | time.Duration](name string, unit T, of func(
 	}
 }
 
-// connections is a field that bounds connections; Kafka has no bound by default,
-// which is the most here.
+// connections is a field that bounds connections.
 func connections(name string, of func(o *Options) *int) field {
 	f := number(name, 1, of)
-	f.set = func(o *Options, n int64) { *of(o) = int(min(n, maxConnections)) }
+	f.set = func(o *Options, n int64) { *of(o) = connectionsAllowed(n) }
 	return f
 }
+
+// connectionsAllowed is a bound of connections as Kafka says it: the greatest
+// number is none, which is the most here.
+func connectionsAllowed(n int64) int { return int(min(n, maxConnections)) }
 
 // fields are in the order in which they count.
 var fields = []field{

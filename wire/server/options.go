@@ -78,22 +78,20 @@ func (o Options) withDefaults() (Options, error) {
 
 // netloop returns the options of the driver of o's listener.
 func (o Options) netloop(n *node.Node) netloop.Options {
-	limits := n.Limits()
 	return netloop.Options{
-		MaxConnections:      limits.MaxConnections,
-		MaxConnectionsPerIP: limits.MaxConnectionsPerIP,
-		MaxFrameBytes:       maxFrame(n) + wire.HeadSize,
-		Budget:              n.Budget(),
-		FrameTimeout:        o.FrameTimeout,
-		IdleTimeout:         o.IdleTimeout,
-		StallTimeout:        o.StallTimeout,
-		Congestion:          o.Congestion,
-		NotSentLowat:        o.NotSentLowat,
-		SendBuffer:          o.SendBuffer,
-		Path:                o.Path,
-		CoalesceBelow:       o.CoalesceBelow,
-		Counters:            n.Counters(),
-		Log:                 n.Log().With("listener", "wire"),
+		Limits:        n.ConnectionLimits,
+		MaxFrameBytes: maxFrame(n) + wire.HeadSize,
+		Budget:        n.Budget(),
+		FrameTimeout:  o.FrameTimeout,
+		IdleTimeout:   o.IdleTimeout,
+		StallTimeout:  o.StallTimeout,
+		Congestion:    o.Congestion,
+		NotSentLowat:  o.NotSentLowat,
+		SendBuffer:    o.SendBuffer,
+		Path:          o.Path,
+		CoalesceBelow: o.CoalesceBelow,
+		Counters:      n.Counters(),
+		Log:           n.Log().With("listener", "wire"),
 	}
 }
 
