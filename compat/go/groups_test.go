@@ -35,10 +35,11 @@ func startGroupServer(t *testing.T) *server {
 	return startServer(t, "--config", config)
 }
 
-// produceAt writes values by franz-go, in turn to all partitions of a topic.
+// produceAt writes values by franz-go, in turn to all partitions of a topic. They
+// are compressed by gzip, which every client can read.
 func produceAt(t *testing.T, s *server, topic string, partitions int, values []string) {
 	t.Helper()
-	cl := newFranzGo(t, s, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl := newFranzGo(t, s, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.GzipCompression()))
 	var records []*kgo.Record
 	for i, v := range values {
 		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % partitions), Value: []byte(v)})

@@ -44,6 +44,11 @@ func TestJavaScript(t *testing.T) {
 // standard error.
 var librdkafkaWarning = regexp.MustCompile(`(?m)^%[0-4]\|`)
 
+// scriptEnv is the environment that scripts run in.
+func scriptEnv() []string {
+	return append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "PYTHONDONTWRITEBYTECODE=1")
+}
+
 // runScript runs the checks of one client, which print a line of JSON each, as
 // subtests.
 func runScript(t *testing.T, script func(s *server) *exec.Cmd) {
@@ -51,7 +56,7 @@ func runScript(t *testing.T, script func(s *server) *exec.Cmd) {
 		t.Skip("needs clients that are installed by make compat")
 	}
 	cmd := script(startServer(t))
-	cmd.Env = append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = scriptEnv()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	runErr := cmd.Run()

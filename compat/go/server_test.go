@@ -56,9 +56,16 @@ type server struct {
 	wire  string // address of the native listener; empty for another broker
 }
 
+// serverComplaints is what the server logs as a warning or worse, and
+// serverExcepted what says nothing of a client.
+var (
+	serverComplaints = regexp.MustCompile(`(?m)^.* level=(?:WARN|ERROR) .*$`)
+	serverExcepted   = regexp.MustCompile(` msg="(?:topic config has no effect|the limit of open files )`)
+)
+
 // startServer starts a server with an empty data directory; it is stopped when
-// the test ends, and has to end well then. The test, which most of the time waits
-// for a client to end, goes on beside others.
+// the test ends, and has to end well then, with no complaint in its log. The test,
+// which most of the time waits for a client to end, goes on beside others.
 func startServer(t *testing.T, flags ...string) *server {
 	t.Helper()
 	t.Parallel()
@@ -87,6 +94,11 @@ func startServer(t *testing.T, flags ...string) *server {
 		<-drained
 		err := cmd.Wait()
 		late.Stop()
+		for _, line := range serverComplaints.FindAllString(log.String(), -1) {
+			if !serverExcepted.MatchString(line) {
+				t.Errorf("the server has logged: %s", line)
+			}
+		}
 		if err != nil || t.Failed() {
 			t.Errorf("server: %v; its log:\n%s", err, log.String())
 		}

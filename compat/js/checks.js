@@ -36,4 +36,4 @@ async function run(client, what, checks, complaints = []) {
   }
 }
 
-module.exports = { address, load, run, texts };
+module.exports = { address, load, run, texts, versionOf };
