@@ -10,7 +10,7 @@ import (
 
 // listen returns a socket that listens on a free port of 127.0.0.1, outside the
 // runtime's poller, for loops that accept themselves. What it accepts inherits
-// its options: the congestion control algorithm and TCP_NODELAY, which the net
+// its options: the congestion control algorithm, if one is named, and TCP_NODELAY, which the net
 // package sets on the connections of Server.
 func listen(congestion string) (fd int, addr netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -25,7 +25,10 @@ func listen(congestion string) (fd int, addr netip.AddrPort, err error) {
 }
 
 func bindAndListen(fd int, congestion string) (addr netip.AddrPort, err error) {
-	if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion); err != nil {
+	if congestion != "" {
+		err = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+	}
+	if err != nil {
 		return addr, fmt.Errorf("setsockopt TCP_CONGESTION %s: %w; see /proc/sys/net/ipv4/tcp_available_congestion_control", congestion, err)
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {

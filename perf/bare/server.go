@@ -29,7 +29,7 @@ type Server struct {
 }
 
 // Listen starts a Server. Connections get the congestion control algorithm of
-// that name.
+// that name, or keep the system's if it is empty.
 func Listen(handler Handler, congestion string) (*Server, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // rollway's listeners speak TCP only
@@ -38,7 +38,10 @@ func Listen(handler Handler, congestion string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{ln: ln.(*net.TCPListener), handler: handler, conns: map[*net.TCPConn]struct{}{}}
-	if err := zerocopy.SetCongestion(s.ln, congestion); err != nil {
+	if congestion != "" {
+		err = zerocopy.SetCongestion(s.ln, congestion)
+	}
+	if err != nil {
 		ln.Close()
 		return nil, err
 	}

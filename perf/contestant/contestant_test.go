@@ -19,7 +19,15 @@ import (
 // program is the built rollway.
 var program string
 
+// TestMain makes this program a bare server when it is told to be one.
 func TestMain(m *testing.M) {
+	if handled, err := ServeChild(os.Args[1:]); handled {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "rollway-contestant-")
 		if err == nil {
@@ -111,6 +119,21 @@ func checkGone(t *testing.T, s Server) {
 	}
 }
 
+// coresOf returns the cores that a process may use.
+func coresOf(t *testing.T, pid int) (cores []int) {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(pid, &set); err != nil {
+		t.Fatal(err)
+	}
+	for core := range 1024 {
+		if set.IsSet(core) {
+			cores = append(cores, core)
+		}
+	}
+	return cores
+}
+
 // checkServer starts a contestant with a log, fills topics, and starts it again
 // over its data, after a stop and after SIGKILL.
 func checkServer(t *testing.T, name string, o Options) {
@@ -127,34 +150,9 @@ func checkServer(t *testing.T, name string, o Options) {
 		t.Fatal(err)
 	}
 	checkFill(t, s, "filled")
-	f := testBatch(t)
-	if err := s.Verify(t.Context(), "filled", 2, f); err != nil {
-		t.Error(err)
-	}
-	if err := s.Verify(t.Context(), "filled", 2, Filling{Batch: f.Batch, Bytes: 2 << 20}); err == nil {
-		t.Error("verify twice the bytes that were produced: no error")
-	}
-	if err := s.Verify(t.Context(), "filled", 2, otherBatch(t)); err == nil {
-		t.Error("verify batches of another length: no error")
-	}
-	if err := s.CreateTopic(t.Context(), "filled", 2, nil); err == nil {
-		t.Error("create a topic that is there: no error")
-	}
-	if err := s.CreateTopic(t.Context(), "gone", 1, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.DeleteTopic(t.Context(), "gone"); err != nil {
-		t.Error(err)
-	}
-	if err := s.DeleteTopic(t.Context(), "never"); err == nil {
-		t.Error("delete a topic that is not there: no error")
-	}
-	for range 2 {
-		if err := s.Stop(t.Context()); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	}
-	checkGone(t, s)
+	checkVerify(t, s, "filled", 2)
+	checkTopics(t, s)
+	checkStop(t, s)
 
 	expect := []Topic{{"filled", 2}}
 	s = start(t, name, o, Setup{Dir: dir, Expect: expect})

@@ -16,6 +16,7 @@ const (
 	BareCopy      = "bare-copy"       // fetch
 	BareSplice    = "bare-splice"     // fetch
 	BareEpoll     = "bare-epoll"      // fetch, by an event loop
+	BareEpollSink = "bare-epoll-sink" // produce into the page cache, by an event loop
 	BareSink      = "bare-sink"       // produce into the page cache
 	BareURingSink = "bare-uring-sink" // produce into the page cache
 	BareFdatasync = "bare-fdatasync"  // produce, synced one by one
@@ -58,4 +59,12 @@ var recipes = []recipe{
 	{RollwayKafka, newRollway},
 	{Kafka, newKafka},
 	{KafkaFsync, newKafka},
+	{BareSendFile, newBare},
+	{BareCopy, newBare},
+	{BareSplice, newBare},
+	{BareEpoll, newBare},
+	{BareSink, newBare},
+	{BareEpollSink, newBare},
+	{BareFdatasync, newBare},
+	{BareJournal, newBare},
 }
