@@ -28,7 +28,7 @@ COMPAT_RESULTS := $(CURDIR)/compat/results
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections compat compat-java compat-table bench golden
+.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections groups compat compat-java compat-table bench golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ partitions: ## start, stop and rest with 10,000 partitions, and start over 1 GiB
 
 connections: ## 1,000 Kafka clients that wait, 5,000 that are served, 1,000 frames that are left half sent
 	ROLLWAY_CONNECTIONS=5000 ROLLWAY_IDLE_MS=30000 go test ./internal/e2e -run '^TestKafkaConnections$$' -v -count=1 -timeout 10m
+
+groups: ## 200 groups of 5 through a stop and a kill, 1,000 groups of 3 at rest, 500 members of one; SEED replays what is random
+	ROLLWAY_GROUPS=200 ROLLWAY_GROUPS_AT_REST=1000 ROLLWAY_GROUP_MEMBERS=500 ROLLWAY_IDLE_MS=30000 ROLLWAY_GROUPS_SEED=$(SEED) \
+		go test ./internal/e2e -run '^Test(GroupsRestart|GroupsAtRest|LargeGroup|PausedConsumer)$$' -v -count=1 -timeout 15m
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -31,9 +32,7 @@ func dialKafka(t testing.TB, s *server) *kafkaConn {
 // send sends a request.
 func (c *kafkaConn) send(m kmsg.Request, version int16) {
 	c.t.Helper()
-	c.correlation++
-	m.SetVersion(version)
-	if _, err := c.Write(kmsg.NewRequestFormatter().AppendRequest(nil, m, c.correlation)); err != nil {
+	if err := c.trySend(m, version); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -41,28 +40,51 @@ func (c *kafkaConn) send(m kmsg.Request, version int16) {
 // receive reads the answer to m.
 func (c *kafkaConn) receive(m kmsg.Request) kmsg.Response {
 	c.t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	answer, err := c.tryReceive(m)
+	if err != nil {
 		c.t.Fatal(err)
+	}
+	return answer
+}
+
+// trySend is send that returns the error, for other goroutines than the test's.
+func (c *kafkaConn) trySend(m kmsg.Request, version int16) error {
+	c.correlation++
+	m.SetVersion(version)
+	_, err := c.Write(kmsg.NewRequestFormatter().AppendRequest(nil, m, c.correlation))
+	return err
+}
+
+// tryReceive is receive that returns the error.
+func (c *kafkaConn) tryReceive(m kmsg.Request) (kmsg.Response, error) {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		return nil, err
 	}
 	head := make([]byte, 8)
 	if _, err := io.ReadFull(c, head); err != nil {
-		c.t.Fatalf("answer to %s: %v", kmsg.NameForKey(m.Key()), err)
+		return nil, fmt.Errorf("answer to %s: %w", kmsg.NameForKey(m.Key()), err)
 	}
 	if got := int32(binary.BigEndian.Uint32(head[4:])); got != c.correlation {
-		c.t.Fatalf("correlation id %d, want %d", got, c.correlation)
+		return nil, fmt.Errorf("answer to %s: correlation id %d, want %d", kmsg.NameForKey(m.Key()), got, c.correlation)
 	}
 	body := make([]byte, binary.BigEndian.Uint32(head)-4)
 	if _, err := io.ReadFull(c, body); err != nil {
-		c.t.Fatal(err)
+		return nil, err
 	}
 	if m.IsFlexible() && m.Key() != 18 {
 		body = body[1:]
 	}
 	answer := m.ResponseKind()
-	if err := answer.ReadFrom(body); err != nil {
-		c.t.Fatal(err)
+	answer.SetVersion(m.GetVersion())
+	return answer, answer.ReadFrom(body)
+}
+
+// tryAsk is ask that returns the error.
+func (c *kafkaConn) tryAsk(m kmsg.Request, version int16) (kmsg.Response, error) {
+	if err := c.trySend(m, version); err != nil {
+		return nil, err
 	}
-	return answer
+	return c.tryReceive(m)
 }
 
 // ask sends a request and returns its answer.

@@ -25,6 +25,13 @@ var program = os.Getenv("ROLLWAY_PROGRAM")
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if addr := os.Getenv(consumerAddress); addr != "" {
+			if err := consume(addr); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return 0
+		}
 		if program != "" {
 			return m.Run()
 		}
