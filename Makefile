@@ -108,7 +108,7 @@ $(COMPAT_SCRIPTS)/js/.installed: compat/js/package-lock.json compat/js/package.j
 
 compat-java: $(KAFKA_LIB)/.fetched ## run Apache Kafka's own clients and tools against the server and its files; needs Java 17 and Maven
 	@mkdir -p $(COMPAT_RESULTS) && rm -f $(COMPAT_RESULTS)/java.jsonl
-	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) ROLLWAY_COMPAT_RESULTS=$(COMPAT_RESULTS)/java.jsonl go test ./internal/e2e -run Kafka -v -count=1 -timeout 30m
+	ROLLWAY_KAFKA_LIB=$(KAFKA_LIB) ROLLWAY_COMPAT_RESULTS=$(COMPAT_RESULTS)/java.jsonl go test ./internal/e2e -run Kafka -v -count=1 -parallel 3 -timeout 30m
 
 compat-table: ## write docs/compatibility.md from what the last compat and compat-java came to
 	go run -C tools ./compattable $(COMPAT_RESULTS) $(CURDIR)/docs/compatibility.md

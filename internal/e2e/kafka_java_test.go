@@ -27,14 +27,22 @@ type javaTools struct{ *server }
 const javaLogLevel = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 // startJavaTools starts a server, or skips the test where there are no jars.
-// What comes of the test is reported as that of what is run.
-func startJavaTools(t *testing.T, what string) *javaTools {
+// What comes of the test is reported as that of what is run. It runs beside
+// others: most of what it takes is the start of programs.
+func startJavaTools(t *testing.T, what string, args ...string) *javaTools {
+	t.Helper()
+	needsKafka(t, what)
+	return &javaTools{startServer(t, filepath.Join(t.TempDir(), "data"), append([]string{"--kafka", "127.0.0.1:0"}, args...)...)}
+}
+
+// needsKafka is startJavaTools for a test that starts its servers itself.
+func needsKafka(t *testing.T, what string) {
 	t.Helper()
 	if kafkaLib == "" {
 		t.Skip("needs Apache Kafka's jars in ROLLWAY_KAFKA_LIB: run make compat-java")
 	}
 	compat.Report(t, javaSuite(t, what))
-	return &javaTools{startServer(t, filepath.Join(t.TempDir(), "data"), "--kafka", "127.0.0.1:0")}
+	t.Parallel()
 }
 
 // javaSuite is what results of Apache Kafka's programs belong to.
@@ -68,22 +76,45 @@ func (j *javaTools) runCommand(t *testing.T, main, command string, args ...strin
 // start runs the program with all its arguments.
 func (j *javaTools) start(t *testing.T, stdin, main string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	stdout, stderr, err := tryJava(t, stdin, main, args...)
+	if said := stdout + stderr; err != nil || javaWarnings.MatchString(said) {
+		t.Errorf("%s %s: %v\n%s", main, strings.Join(args, " "), err, said)
+	}
+	return stdout
+}
+
+// runRefused is run for what is refused: it returns all that the program prints,
+// which says so. Not every program has an exit code for it.
+func (j *javaTools) runRefused(t *testing.T, main string, args ...string) string {
+	t.Helper()
+	stdout, stderr, _ := tryJava(t, "", main, append([]string{"--bootstrap-server", j.kafka}, args...)...)
+	return stdout + stderr
+}
+
+// javaLimit is for how long a program may run, and what one is waited for.
+const javaLimit = 4 * time.Minute
+
+// tryJava runs the program with the main class.
+func tryJava(t *testing.T, stdin, main string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), javaLimit)
 	defer cancel()
+	cmd := javaCommand(ctx, t, main, args...)
+	var out, log bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &log
+	err = cmd.Run()
+	return out.String(), log.String(), err
+}
+
+// javaCommand is the program with the main class, not yet started.
+func javaCommand(ctx context.Context, t *testing.T, main string, args ...string) *exec.Cmd {
+	t.Helper()
 	// Programs that run for seconds start faster with the first compiler alone.
 	line := []string{
 		"-Xmx256m", "-XX:TieredStopAtLevel=1", javaLogLevel,
 		"-cp", filepath.Join(kafkaLib, "*"), main,
 	}
-	cmd := exec.CommandContext(ctx, needs.Tool(t, "java"), append(line, args...)...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	err := cmd.Run()
-	said := stdout.String() + stderr.String()
-	if warnings := javaWarnings.FindAllString(said, -1); err != nil || warnings != nil {
-		t.Errorf("%s %s: %v\n%s", main, strings.Join(args, " "), err, said)
-	}
-	return stdout.String()
+	return exec.CommandContext(ctx, needs.Tool(t, "java"), append(line, args...)...)
 }
 
 // wants fails the test unless text has a match of each pattern, where a space

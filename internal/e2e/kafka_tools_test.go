@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollway/rollway/internal/compat"
 	"github.com/rollway/rollway/internal/needs"
 )
 
@@ -83,10 +82,7 @@ var kafkaRecord = regexp.MustCompile(`^\| offset: (\d+) CreateTime: (\d+) keySiz
 // logs with their records in every codec, offset and time indexes, producer
 // snapshots; of logs that were rolled, killed and recovered, and extended.
 func TestKafkaReadsFiles(t *testing.T) {
-	if kafkaLib == "" {
-		t.Skip("needs Apache Kafka's jars in ROLLWAY_KAFKA_LIB: run make compat-java")
-	}
-	compat.Report(t, javaSuite(t, "DumpLogSegments"))
+	needsKafka(t, "DumpLogSegments")
 	data := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, data)
 	codecs := []string{"none", "gzip", "snappy", "lz4", "zstd"}
