@@ -148,7 +148,7 @@ func (i KafkaInstall) Format(ctx context.Context, dir string) (err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	ports, err := freePorts(2)
+	ports, err := FreePorts(2)
 	if err != nil {
 		return err
 	}

@@ -75,10 +75,10 @@ func readListener(path string) (netip.AddrPort, error) {
 	return netip.AddrPort{}, fmt.Errorf("%s: no listeners=PLAINTEXT://HOST:PORT, want what the lab wrote", path)
 }
 
-// freePorts returns addresses of 127.0.0.1 where nobody listens. Another program may
+// FreePorts returns addresses of 127.0.0.1 where nobody listens. Another program may
 // take one before it is used: Kafka has to be told its ports, and then does not
 // start.
-func freePorts(count int) ([]netip.AddrPort, error) {
+func FreePorts(count int) ([]netip.AddrPort, error) {
 	var addrs []netip.AddrPort
 	for range count {
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")

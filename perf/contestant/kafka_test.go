@@ -108,7 +108,7 @@ func TestKafkaVersion(t *testing.T) {
 // what is not shipped counts as a difference.
 func TestKafkaProperties(t *testing.T) {
 	dir := t.TempDir()
-	ports, err := freePorts(2)
+	ports, err := FreePorts(2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/result"
+)
+
+// TestMain makes this program a bare server when it is told to be one.
+func TestMain(m *testing.M) {
+	if handled, err := contestant.ServeChild(os.Args[1:]); handled {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Every tool is run over a little with both servers, and what they saw is printed
+// and written.
+func TestCrosscheck(t *testing.T) {
+	if os.Getenv("ROLLWAY_LAB_KAFKA") == "" {
+		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
+	}
+	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "8", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := o.run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(out.String())
+	for _, want := range []string{"\n  lab ", "\n  ProducerPerformance ", "\n  ConsumerPerformance ", "CPU s/GiB of Kafka"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report has no %q", want)
+		}
+	}
+	run, measures, err := result.ReadFile(file)
+	if err != nil || len(run.Workloads) < 4 || len(measures) < 8 {
+		t.Errorf("file of %d workloads, %d measures, %v; want 4 and 8 at least", len(run.Workloads), len(measures), err)
+	}
+}
+
+// What Kafka's tools and iperf3 print is read, and what they print when it went
+// wrong is an error.
+func TestParse(t *testing.T) {
+	const producer = "300000 records sent, 60000.0 records/sec (57.22 MB/sec), 1.0 ms avg latency, 9.0 ms max latency.\n" +
+		"524288 records sent, 65536.0 records/sec (62.50 MB/sec), 12.20 ms avg latency, 412.00 ms max latency, 3 ms 50th, 60 ms 95th, 300 ms 99th, 410 ms 99.9th.\n"
+	f := func(what string, got time.Duration, err error, want time.Duration) {
+		t.Helper()
+		if (err == nil) != (want > 0) || got != want {
+			t.Errorf("%s: %v, %v; want %v", what, got, err, want)
+		}
+	}
+	took, err := parseProducerPerformance(producer, 524288)
+	f("ProducerPerformance", took, err, 8*time.Second)
+	took, err = parseProducerPerformance(producer, 524289)
+	f("ProducerPerformance that sent too little", took, err, 0)
+	took, err = parseProducerPerformance("org.apache.kafka.common.errors.TimeoutException", 1)
+	f("ProducerPerformance that failed", took, err, 0)
+
+	const consumer = "2026-01-02 03:04:05:000, 2026-01-02 03:04:09:000, 500.0000, 125.0000, 524288, 131072.0000, 3500, 500, 1000.0000, 1048576.0000\n"
+	took, err = parseConsumerPerformance(consumer, 524288)
+	f("ConsumerPerformance", took, err, 500*time.Millisecond)
+	took, err = parseConsumerPerformance(consumer, 524289)
+	f("ConsumerPerformance that got too little", took, err, 0)
+	took, err = parseConsumerPerformance("WARNING: Exiting before consuming the expected number of records\n", 1)
+	f("ConsumerPerformance that failed", took, err, 0)
+
+	r, err := parseIPerf(`{"start":{},"end":{"sum_sent":{"start":0,"seconds":0.25,"bytes":1073741824}}}`)
+	f("iperf3", r.elapsed, err, 250*time.Millisecond)
+	r, err = parseIPerf(`{"error":"unable to connect to server: Connection refused"}`)
+	f("iperf3 that failed", r.elapsed, err, 0)
+	r, err = parseIPerf("")
+	f("iperf3 that said nothing", r.elapsed, err, 0)
+}
+
+// A tool that sees what the lab's client sees agrees, one that sees another ratio or
+// CPU differs, and one that was busy itself is said to be the limit.
+func TestVerdicts(t *testing.T) {
+	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", tools: []tool{{name: labTool}, {name: "alike"}, {name: "slow"}}}
+	c := &crosscheck{seen: map[string][]sight{}}
+	see := func(tool, subject string, mibPerSecond float64, cpu, toolCPU time.Duration) {
+		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / mibPerSecond * float64(time.Second)), cpu: toolCPU, lasted: time.Second}, cpu: cpu}
+		if err := c.note(w, tool, subject, 1, seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	see(labTool, contestant.RollwayKafka, 800, time.Second, 0)
+	see(labTool, contestant.Kafka, 200, 4*time.Second, 0)
+	see("alike", contestant.RollwayKafka, 700, 1100*time.Millisecond, time.Second/2)
+	see("alike", contestant.Kafka, 190, 4*time.Second, time.Second/2)
+	see("slow", contestant.RollwayKafka, 200, time.Second, time.Second)
+	see("slow", contestant.Kafka, 190, 5*time.Second, time.Second)
+	text := c.table(w)
+	for _, want := range []string{
+		"alike: ratio of throughput agrees: 0.92x", "alike: CPU s/GiB of rollway agrees: 1.10x", "alike: CPU s/GiB of Kafka agrees: 1.00x",
+		"slow: ratio of throughput DIFFERS: 0.26x the lab's, want within 25 %; the tool is the limit, with 1.00 cores busy", "slow: CPU s/GiB of Kafka DIFFERS: 1.25x",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("table without %q:\n%s", want, text)
+		}
+	}
+	if got := verdict("x", math.NaN(), 1); !strings.Contains(got, "DIFFERS") {
+		t.Errorf("verdict on no figure: %s, want that it differs", got)
+	}
+}
+
+// Flags that there are not, and amounts that are none, are refused.
+func TestOptions(t *testing.T) {
+	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "0"}} {
+		if _, err := parseOptions(args, os.Stdout); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+	var out strings.Builder
+	if _, err := parseOptions([]string{"-h"}, &out); err == nil || !strings.Contains(out.String(), "-rounds") {
+		t.Errorf("help: %v, %q; want the flags", err, out.String())
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/result"
+	"github.com/rollway/rollway/perf/sample"
+)
+
+// What a tool of others may differ by from the lab's own clients.
+const (
+	mayDifferRatio = 0.25 // in the ratio of rollway to Kafka
+	mayDifferCPU   = 0.15 // in a server's CPU for a GiB
+	// busyCores is how many cores a tool that is the limit keeps busy at least, of
+	// one that it has.
+	busyCores = 0.85
+)
+
+// series are the figures of a tool and a server, by rounds.
+type series struct {
+	rate    sample.Series // MiB/s
+	cpu     sample.Series // s/GiB, of the server
+	cores   sample.Series // that the tool kept busy
+	batches sample.Series // KiB, as the server got them
+}
+
+func seenKey(w workload, tool, subject string) string { return w.name + " " + tool + " " + subject }
+
+// of returns the figures of a tool and a server.
+func (c *crosscheck) of(w workload, tool, subject string) (s series) {
+	for _, seen := range c.seen[seenKey(w, tool, subject)] {
+		f := seen.figures(w)
+		s.rate, s.cpu = append(s.rate, f[w.rate]), append(s.cpu, f["cpu_s_gib"])
+		s.cores = append(s.cores, seen.cores())
+		s.batches = append(s.batches, float64(seen.bytes)/float64(max(1, seen.batches))/(1<<10))
+	}
+	return s
+}
+
+// figures are those of package result.
+func (s sight) figures(w workload) map[string]float64 {
+	return map[string]float64{
+		w.rate:      float64(s.bytes) / (1 << 20) / s.elapsed.Seconds(),
+		"cpu_s_gib": s.cpu.Seconds() / (float64(s.bytes) / (1 << 30)),
+		"elapsed_s": s.elapsed.Seconds(),
+	}
+}
+
+// resultName is the workload's in a file of results: each tool's is one of its own.
+func resultName(w workload, tool string) string {
+	return "x-" + w.name + "-" + strings.ToLower(tool)
+}
+
+// note keeps what was seen, and writes it.
+func (c *crosscheck) note(w workload, tool, subject string, round int, seen sight) error {
+	key := seenKey(w, tool, subject)
+	c.seen[key] = append(c.seen[key], seen)
+	if c.writer == nil {
+		return nil
+	}
+	return c.writer.Measure(result.Measure{
+		Workload: resultName(w, tool), Contestant: subject, Round: round, At: time.Now(), Figures: seen.figures(w),
+	})
+}
+
+// description is the first line of a file of results.
+func (c *crosscheck) description() result.Run {
+	now := time.Now()
+	r := result.Run{
+		ID: "crosscheck-" + now.UTC().Format("20060102-150405"), Profile: "crosscheck", Began: now,
+		Command: fmt.Sprintf("scripts/crosscheck --rounds %d --mib %d", c.options.rounds, c.options.mib),
+		Contestants: []result.Contestant{
+			{Name: contestant.RollwayKafka, Title: "rollway, Kafka's protocol"}, {Name: contestant.Kafka, Title: "Apache Kafka " + contestant.KafkaVersion},
+		},
+		Conditions: []result.Condition{
+			{Name: "cores", Text: fmt.Sprintf("servers on %v, tools on %v", c.serverCores, c.toolCores)},
+			{Name: "congestion control", Text: congestion()},
+		},
+	}
+	for _, w := range c.workloads() {
+		for _, t := range w.tools {
+			r.Workloads = append(r.Workloads, result.Workload{
+				Name: resultName(w, t.name), Title: w.title + ", by " + t.name, Main: []string{w.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
+			})
+		}
+	}
+	if c.iperf != "" {
+		r.Contestants = append(r.Contestants, result.Contestant{Name: contestant.BareSendFile, Title: "bare sendfile"}, result.Contestant{Name: iperfName, Title: iperfName})
+		r.Workloads = append(r.Workloads, result.Workload{
+			Name: resultName(sendFileWorkload, labTool), Title: sendFileWorkload.title, Main: []string{sendFileWorkload.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
+		})
+	}
+	return r
+}
+
+// congestion is the congestion control of connections that do not choose one.
+func congestion() string {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// table is a workload's: what each tool saw of both servers, and how that differs
+// from what the lab's client saw.
+func (c *crosscheck) table(w workload) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n", w.title)
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	head := "  tool\trollway MiB/s\tKafka MiB/s\tratio\trollway CPU s/GiB\tKafka CPU s/GiB\tratio\ttool's cores"
+	if w.produces {
+		head += "\tbatches KiB"
+	}
+	fmt.Fprintln(t, head)
+	var verdicts []string
+	ours, theirs := c.of(w, labTool, contestant.RollwayKafka), c.of(w, labTool, contestant.Kafka)
+	for _, tool := range w.tools {
+		r, k := c.of(w, tool.name, contestant.RollwayKafka), c.of(w, tool.name, contestant.Kafka)
+		fmt.Fprintf(t, "  %s\t%.0f\t%.0f\t%.2f\t%.3f\t%.3f\t%.2f\t%.2f, %.2f", tool.name, r.rate.Median(), k.rate.Median(), r.rate.Over(k.rate).Median(),
+			r.cpu.Median(), k.cpu.Median(), r.cpu.Over(k.cpu).Median(), r.cores.Median(), k.cores.Median())
+		if w.produces {
+			fmt.Fprintf(t, "\t%.1f, %.1f", r.batches.Median(), k.batches.Median())
+		}
+		fmt.Fprintln(t)
+		if tool.name == labTool {
+			continue
+		}
+		ratio := r.rate.Over(k.rate).Median() / ours.rate.Over(theirs.rate).Median()
+		limit := ""
+		if busy := max(r.cores.Median(), k.cores.Median()); busy >= busyCores {
+			limit = fmt.Sprintf("; the tool is the limit, with %.2f cores busy", busy)
+		}
+		verdicts = append(verdicts,
+			verdict(tool.name+": ratio of throughput", ratio, mayDifferRatio)+limit,
+			verdict(tool.name+": CPU s/GiB of rollway", r.cpu.Median()/ours.cpu.Median(), mayDifferCPU),
+			verdict(tool.name+": CPU s/GiB of Kafka", k.cpu.Median()/theirs.cpu.Median(), mayDifferCPU))
+	}
+	t.Flush() // into a strings.Builder
+	for _, v := range verdicts {
+		fmt.Fprintf(&b, "  %s\n", v)
+	}
+	return b.String()
+}
+
+// verdict tells whether a figure of a tool, over the lab's, is within bounds.
+func verdict(what string, over, mayDiffer float64) string {
+	word := "agrees"
+	if !(math.Abs(over-1) <= mayDiffer) { // NaN differs
+		word = "DIFFERS"
+	}
+	return fmt.Sprintf("%s %s: %.2fx the lab's, want within %.0f %%", what, word, over, mayDiffer*100)
+}
