@@ -55,7 +55,7 @@ func runScript(t *testing.T, script func(s *server) *exec.Cmd) {
 	if scripts == "" {
 		t.Skip("needs clients that are installed by make compat")
 	}
-	cmd := script(startServer(t))
+	cmd := script(startGroupServer(t))
 	cmd.Env = scriptEnv()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

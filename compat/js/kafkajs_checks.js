@@ -6,7 +6,7 @@ const { address, load, run, texts } = require('./checks');
 
 const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = load('kafkajs');
 
-const what = 'produce with none and gzip, offsets, administer';
+const what = 'produce and consume with none and gzip, offsets, administer topics and groups';
 const complaints = []; // what kafkajs logs as a warning or worse
 const kafka = new Kafka({
   brokers: [address],
@@ -37,12 +37,37 @@ async function produce(topic, messages, options = {}, producerOptions = {}) {
   }
 }
 
-// kafkajs consumes by groups only, which are not there yet: what it has
-// produced is counted by its offsets.
+// withMember calls f with a consumer, which reads the topic from its begin as the
+// only member of a group, what GROUP_JOIN says of it and an array that gets the
+// values that it reads of partition 0.
+async function withMember(topic, groupId, f) {
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100 });
+  const read = [];
+  await consumer.connect();
+  try {
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    const joined = new Promise((resolve) => consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => resolve(payload)));
+    await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => read.push(message.value.toString()) });
+    return await f(consumer, await joined, read);
+  } finally {
+    await consumer.disconnect();
+  }
+}
+
+// consume returns the first values of partition 0, of which there are as many.
+const consume = (topic, count) =>
+  withMember(topic, `${topic}-group`, async (_, __, read) => {
+    for (const end = Date.now() + 30000; read.length < count; ) {
+      assert.ok(Date.now() < end, `${read.length} records were read, want ${count}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return read;
+  });
+
 const latest = (topic) => withAdmin((admin) => admin.fetchTopicOffsets(topic));
 
 const checks = {
-  async produce(topic) {
+  async produceAndConsume(topic) {
     for (const compression of [CompressionTypes.None, CompressionTypes.GZIP]) {
       for (const acks of [-1, 1, 0]) {
         const name = `${topic}-${compression}-${acks}`;
@@ -57,6 +82,10 @@ const checks = {
           assert.equal(idempotent[0].baseOffset, '200');
         }
         assert.deepEqual(await latest(name), [{ partition: 0, offset: '400', high: '400', low: '0' }]);
+        if (acks === -1) {
+          const values = messages.map((m) => m.value);
+          assert.deepEqual(await consume(name, 400), [...values, ...values]);
+        }
       }
     }
   },
@@ -90,6 +119,36 @@ const checks = {
       assert.equal(cluster.controller, cluster.brokers[0].nodeId);
       await admin.deleteTopics({ topics: [topic] });
       assert.ok(!(await admin.listTopics()).includes(topic));
+    });
+  },
+
+  async groups(topic) {
+    const groupId = `${topic}-group`;
+    await create(topic, 2);
+    await produce(topic, Array.from({ length: 9 }, () => ({ value: 'x', partition: 0 })));
+    await withAdmin(async (admin) => {
+      const offsets = async () => {
+        const [{ partitions }] = await admin.fetchOffsets({ groupId, topics: [topic] });
+        return partitions.map((p) => p.offset);
+      };
+      const listed = async () => (await admin.listGroups()).groups.filter((g) => g.groupId === groupId);
+      await withMember(topic, groupId, async (consumer, { memberId }) => {
+        await consumer.commitOffsets([{ topic, partition: 0, offset: '4' }]);
+        assert.deepEqual(await offsets(), ['4', '-1']);
+        const { groups } = await admin.describeGroups([groupId]);
+        assert.deepEqual([groups[0].state, groups[0].protocol], ['Stable', 'RoundRobinAssigner']);
+        assert.deepEqual(groups[0].members.map((m) => m.memberId), [memberId]);
+        await assert.rejects(admin.deleteGroups([groupId]), (error) => error.groups[0].error.type === 'NON_EMPTY_GROUP');
+        complaints.length = 0; // what was refused
+      });
+      assert.deepEqual(await listed(), [{ groupId, protocolType: 'consumer' }]);
+      await admin.setOffsets({ groupId, topic, partitions: [{ partition: 1, offset: '0' }] });
+      await admin.resetOffsets({ groupId, topic, earliest: false });
+      assert.deepEqual(await offsets(), ['-1', '-1']); // which is what kafkajs means by it
+      await admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '7' }] });
+      assert.equal((await offsets())[0], '7');
+      await admin.deleteGroups([groupId]);
+      assert.deepEqual(await listed(), []);
     });
   },
 };

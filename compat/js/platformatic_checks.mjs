@@ -88,6 +88,38 @@ const all = {
       assert.ok(!(await admin.listTopics()).includes(topic));
     });
   },
+
+  async groups(topic) {
+    const groupId = `${topic}-group`;
+    await create(topic, 2);
+    await withAdmin(async (admin) => {
+      const offsets = async () => {
+        const [{ topics }] = await admin.listConsumerGroupOffsets({ groups: [groupId] });
+        return topics.flatMap((t) => t.partitions.map((p) => [p.partitionIndex, p.committedOffset]));
+      };
+      const alter = (partition, offset) =>
+        admin.alterConsumerGroupOffsets({ groupId, topics: [{ name: topic, partitionOffsets: [{ partition, offset }] }] });
+      await alter(0, 4n);
+      await alter(1, 7n);
+      assert.deepEqual(await offsets(), [[0, 4n], [1, 7n]]);
+      await using(new Consumer({ groupId, clientId: 'one', bootstrapBrokers }), async (consumer) => {
+        consumer.topics.track(topic);
+        await consumer.joinGroup({});
+        const group = (await admin.describeGroups({ groups: [groupId] })).get(groupId);
+        assert.equal(group.state, 'STABLE');
+        assert.deepEqual([...group.members.keys()], [consumer.memberId]);
+        assert.deepEqual(group.members.get(consumer.memberId).assignments.get(topic).partitions, [0, 1]);
+        await assert.rejects(alter(0, 1n), (error) => error.findBy('apiId', 'UNKNOWN_MEMBER_ID') !== null);
+        await assert.rejects(admin.deleteGroups({ groups: [groupId] }), (error) => error.findBy('apiId', 'NON_EMPTY_GROUP') !== null);
+        await consumer.leaveGroup();
+      });
+      assert.equal((await admin.listGroups()).get(groupId).state, 'EMPTY');
+      await admin.deleteConsumerGroupOffsets({ groupId, topics: [{ name: topic, partitionIndexes: [1] }] });
+      assert.deepEqual(await offsets(), [[0, 4n]]);
+      await admin.deleteGroups({ groups: [groupId] });
+      assert.ok(!(await admin.listGroups()).has(groupId));
+    });
+  },
 };
 
-await run('@platformatic/kafka', 'produce and fetch with none, gzip, snappy, lz4, offsets, administer', all);
+await run('@platformatic/kafka', 'produce and fetch with none, gzip, snappy, lz4, offsets, administer topics and groups', all);

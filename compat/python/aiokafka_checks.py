@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 import checks
 from checks import CODECS, equal, texts
 
-WHAT = "produce and consume with every codec, offsets, administer"
+WHAT = "produce and consume with every codec, offsets, administer topics and groups"
 
 
 async def create(address, topic, partitions=1):
@@ -96,6 +96,27 @@ async def administer(address, topic):
 
 def check_admin(address, topic):
     asyncio.run(administer(address, topic))
+
+
+async def groups(address, topic):
+    admin, group = await create(address, topic, 2), topic + "-group"
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    c = AIOKafkaConsumer(topic, bootstrap_servers=address, group_id=group, group_instance_id="one", enable_auto_commit=False)
+    await c.start()
+    await c.commit({first: (4, "why")})
+    offsets = await admin.list_consumer_group_offsets(group, partitions=[first, second])
+    equal({p: (o.offset, o.metadata) for p, o in offsets.items()}, {first: (4, "why"), second: (-1, "")})
+    equal(list(await admin.list_consumer_group_offsets(group)), [first])
+    described = (await admin.describe_consumer_groups([group]))[0].groups[0]
+    equal(described[:4], (0, group, "Stable", "consumer"))
+    equal(len(described[5]), 1)
+    equal([g for g in await admin.list_consumer_groups() if g[0] == group], [(group, "consumer")])
+    await c.stop()
+    await admin.close()
+
+
+def check_groups(address, topic):
+    asyncio.run(groups(address, topic))
 
 
 checks.run("aiokafka", aiokafka.__version__, sys.modules[__name__])

@@ -3,13 +3,13 @@
 import sys
 
 import confluent_kafka
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 import checks
 from checks import CODECS, equal, texts
 
-WHAT = "produce and consume with every codec, offsets, administer"
+WHAT = "produce and consume with every codec, offsets, administer topics and groups"
 
 
 def create(address, topic, partitions=1):
@@ -109,6 +109,52 @@ def check_cluster_and_records(address, topic):
     equal(p.flush(30), 0)
     for f in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
         equal(f.result().low_watermark, 3)
+
+
+def result(futures):
+    """Returns what came of the only one of some futures, a KafkaError if it failed."""
+    try:
+        return next(iter(futures.values())).result()
+    except KafkaException as e:
+        return e.args[0]
+
+
+def check_groups(address, topic):
+    admin, group = create(address, topic, 2), topic + "-group"
+    p = Producer({"bootstrap.servers": address})
+    for i in range(20):
+        p.produce(topic, b"x", partition=i % 2)
+    equal(p.flush(30), 0)
+
+    def offsets():
+        listed = result(admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]))
+        return {p.partition: p.offset for p in listed.topic_partitions}
+
+    def alter(partition, offset):
+        p = TopicPartition(topic, partition, offset)
+        return result(admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [p])]))
+
+    for partition, offset in ((0, 4), (1, 7)):
+        equal(alter(partition, offset).topic_partitions[0].error, None)
+    equal(offsets(), {0: 4, 1: 7})
+    c = Consumer({"bootstrap.servers": address, "group.id": group, "client.id": "one", "enable.auto.commit": False})
+    c.subscribe([topic])
+    while not c.assignment():
+        c.poll(0.1)
+    described = result(admin.describe_consumer_groups([group]))
+    equal((described.state, described.partition_assignor), (ConsumerGroupState.STABLE, "range"))
+    equal([(m.client_id, [(p.topic, p.partition) for p in m.assignment.topic_partitions]) for m in described.members], [("one", [(topic, 0), (topic, 1)])])
+    equal(alter(0, 1).topic_partitions[0].error.code(), KafkaError.UNKNOWN_MEMBER_ID)
+    equal(result(admin.delete_consumer_groups([group])).code(), KafkaError.NON_EMPTY_GROUP)
+    c.close()
+    listed = admin.list_consumer_groups(states={ConsumerGroupState.EMPTY}).result()
+    equal(listed.errors, [])
+    equal([g.state for g in listed.valid if g.group_id == group], [ConsumerGroupState.EMPTY])
+    equal(alter(0, 1).topic_partitions[0].error, None)
+    equal(offsets(), {0: 1, 1: 7})
+    equal(result(admin.delete_consumer_groups([group])), None)
+    equal(result(admin.delete_consumer_groups([group])).code(), KafkaError.GROUP_ID_NOT_FOUND)
+    equal([g for g in admin.list_consumer_groups().result().valid if g.group_id == group], [])
 
 
 checks.run("confluent-kafka", f"{confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]}", sys.modules[__name__])

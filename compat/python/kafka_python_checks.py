@@ -3,13 +3,15 @@
 import sys
 
 import kafka
+import kafka.errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, NewPartitions, NewTopic, OffsetSpec
+from kafka.structs import OffsetAndMetadata
 
 import checks
 from checks import CODECS, equal, texts
 
-WHAT = "produce and consume with every codec, offsets, administer"
+WHAT = "produce and consume with every codec, offsets, administer topics and groups"
 
 
 def create(address, topic, partitions=1):
@@ -82,6 +84,46 @@ def check_admin(address, topic):
     admin.delete_topics([topic])
     if topic in admin.list_topics():
         raise AssertionError("the topic is still there")
+    admin.close()
+
+
+def check_groups(address, topic):
+    create(address, topic, 2)
+    group, first, second = topic + "-group", TopicPartition(topic, 0), TopicPartition(topic, 1)
+    p = KafkaProducer(bootstrap_servers=address)
+    for i in range(20):
+        p.send(topic, b"x", partition=i % 2)
+    p.flush(30)
+    p.close()
+    admin = KafkaAdminClient(bootstrap_servers=address)
+
+    def offsets():
+        return {p: (o.offset, o.metadata) for p, o in admin.list_group_offsets(group)[group].items()}
+
+    def listed():
+        return [g["group_state"] for g in admin.list_groups() if g["group_id"] == group]
+
+    ok = kafka.errors.NoError
+    equal(admin.alter_group_offsets(group, {first: OffsetAndMetadata(4, "why", -1), second: OffsetAndMetadata(7, "", -1)}), {first: ok, second: ok})
+    equal(offsets(), {first: (4, "why"), second: (7, "")})
+    equal(listed(), ["Empty"])
+    c = KafkaConsumer(topic, bootstrap_servers=address, group_id=group, group_instance_id="one", enable_auto_commit=False)
+    while not c.assignment():
+        c.poll(timeout_ms=5000)
+    described = admin.describe_groups([group])[group]
+    equal((described["group_state"], described["protocol_type"]), ("Stable", "consumer"))
+    equal([m["group_instance_id"] for m in described["members"]], ["one"])
+    equal(admin.alter_group_offsets(group, {first: OffsetAndMetadata(1, "", -1)}), {first: kafka.errors.UnknownMemberIdError})
+    equal(admin.delete_groups([group]), {group: "NonEmptyGroupError"})
+    c.close()  # a static member stays
+    equal(listed(), ["Stable"])
+    equal(admin.remove_group_members(group, [MemberToRemove(group_instance_id="one")]), {"one": ok})
+    equal(listed(), ["Empty"])
+    equal(admin.reset_group_offsets(group, {first: OffsetSpec.EARLIEST})[first]["offset"], 0)
+    equal(admin.delete_group_offsets(group, [second]), {second: ok})
+    equal(offsets(), {first: (0, "why")})
+    equal(admin.delete_groups([group]), {group: "OK"})
+    equal(listed(), [])
     admin.close()
 
 
