@@ -21,12 +21,9 @@ type MemoryGroup struct{ dir string }
 // Errors: wraps fs.ErrNotExist where there is no such controller, fs.ErrPermission
 // for whoever may not.
 func NewMemoryGroup(name string, bytes int64) (*MemoryGroup, error) {
-	root, bound := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
-	if _, err := os.Stat(filepath.Join(root, bound)); err != nil {
-		root, bound = "/sys/fs/cgroup", "memory.max"
-		// Fails where it is on already by a manager that lets nobody else.
-		os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+memory"), 0)
-	}
+	root, bound := memoryController()
+	// Of v2; of v1 there is no such file. Fails too where a manager lets nobody.
+	writeSetting(filepath.Join(root, "cgroup.subtree_control"), "+memory")
 	g := &MemoryGroup{dir: filepath.Join(root, name)}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		return nil, err
@@ -35,6 +32,22 @@ func NewMemoryGroup(name string, bytes int64) (*MemoryGroup, error) {
 		return nil, errors.Join(err, g.Remove())
 	}
 	return g, nil
+}
+
+// memoryController returns where groups are made, and the file of their bound.
+func memoryController() (root, bound string) {
+	root, bound = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+	if _, err := os.Stat(filepath.Join(root, bound)); err != nil {
+		root, bound = "/sys/fs/cgroup", "memory.max"
+	}
+	return root, bound
+}
+
+// RemoveMemoryGroup removes the group of that name, if there is one: for who
+// cleans up behind a process that made it.
+func RemoveMemoryGroup(name string) error {
+	root, _ := memoryController()
+	return (&MemoryGroup{dir: filepath.Join(root, name)}).Remove()
 }
 
 // Add moves a process into the group, with all its threads. What it holds already

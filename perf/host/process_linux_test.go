@@ -216,7 +216,7 @@ func TestMemoryGroup(t *testing.T) {
 	if got, err := PageCache(dir); err != nil || got > bound {
 		t.Errorf("page cache %d, %v; want at most the bound %d", got, err, bound)
 	}
-	if err := errors.Join(g.Remove(), g.Remove()); err != nil {
+	if err := errors.Join(g.Remove(), g.Remove(), RemoveMemoryGroup("rollway-host-test")); err != nil {
 		t.Errorf("remove twice: %v", err)
 	}
 	if _, err := os.Stat(g.dir); !errors.Is(err, fs.ErrNotExist) {

@@ -57,9 +57,10 @@ func (c *Consumer) TCP() (host.TCP, netip.AddrPort, error) {
 
 // A FetchRun is what a Consumer is to do.
 type FetchRun struct {
-	Bytes    int64 // in all; rounded up to whole answers
-	MaxBytes int   // of one answer; divides the log and is a multiple of its batches
-	Depth    int   // requests in flight
+	Bytes    int64         // in all; rounded up to whole answers
+	Time     time.Duration // after which no more is asked for; 0: no bound
+	MaxBytes int           // of one answer; divides the log and is a multiple of its batches
+	Depth    int           // requests in flight
 }
 
 // Run fetches and returns the bytes of batches that came and how long it took.
@@ -71,7 +72,14 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 	c.next -= c.next % int64(r.MaxBytes) // where the last run, of other answers, has ended
 	answers := (r.Bytes + int64(r.MaxBytes) - 1) / int64(r.MaxBytes)
 	start := time.Now()
-	for asked, got := int64(0), int64(0); got < answers; got++ {
+	asked, got := int64(0), int64(0)
+	for ; got < answers; got++ {
+		if r.Time > 0 && time.Since(start) >= r.Time {
+			answers = asked // what is in flight
+			if got == answers {
+				break
+			}
+		}
 		if more := min(answers, got+int64(r.Depth)) - asked; more > 0 {
 			if err := c.ask(r.MaxBytes, int(more)); err != nil {
 				return 0, 0, err
@@ -86,7 +94,7 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 			return 0, 0, err
 		}
 	}
-	return answers * int64(r.MaxBytes), time.Since(start), nil
+	return got * int64(r.MaxBytes), time.Since(start), nil
 }
 
 // ask sends requests for what follows.

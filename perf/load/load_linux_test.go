@@ -76,6 +76,10 @@ func TestConsumer(t *testing.T) {
 				t.Errorf("%v: %+v fetched %d bytes in %v, %v; want %d", path, run, n, elapsed, err, want)
 			}
 		}
+		run := FetchRun{Bytes: 1 << 62, MaxBytes: 1 << 16, Depth: 4, Time: time.Millisecond}
+		if n, elapsed, err := c.Run(run); err != nil || n <= 0 || n%(1<<16) != 0 || elapsed < run.Time {
+			t.Errorf("%v: %+v fetched %d bytes in %v, %v; want whole answers for as long", path, run, n, elapsed, err)
+		}
 		if tcp, local, err := c.TCP(); err != nil || !local.IsValid() || tcp.Congestion != congestion || !tcp.NoDelay {
 			t.Errorf("our side is %v at %v, %v; want %s without Nagle", tcp, local, err, congestion)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"time"
 
 	"github.com/rollway/rollway/engine/record"
 )
@@ -17,23 +19,32 @@ type Partition struct {
 	Number int32
 }
 
-// ReadBack reads a partition from its start to its high watermark and calls each
-// with every batch, which is valid only during the call: bounds, crc and the
-// continuity of offsets have been checked. It returns the high watermark.
-func ReadBack(ctx context.Context, t Target, p Partition, each func(record.Batch) error) (end int64, err error) {
+// Reader reads partitions back on one connection. It is for one goroutine.
+type Reader struct {
+	conn   *net.TCPConn
+	speaks protocol
+	id     uint32
+}
+
+// NewReader connects to the target. It ends with ctx; Close it in any case.
+func NewReader(ctx context.Context, t Target) (*Reader, error) {
 	conn, err := t.dial(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer conn.Close()
-	speaks := t.protocol()
-	next := int64(0)
-	for id := uint32(firstID); ; id++ {
-		request := speaks.appendFetch(nil, fetch{topic: p.Topic, partition: p.Number, offset: next, maxBytes: readBackBytes}, id)
-		if _, err := conn.Write(request); err != nil {
-			return 0, err
-		}
-		batches, end, err := speaks.readAnswer(conn, id)
+	return &Reader{conn: conn, speaks: t.protocol(), id: firstID}, nil
+}
+
+// Close closes the connection.
+func (r *Reader) Close() error { return r.conn.Close() }
+
+// ReadBack reads a partition from its start to its high watermark and calls each
+// with every batch, which is valid only during the call: bounds, crc and the
+// continuity of offsets have been checked. It returns the high watermark. After an
+// error the Reader is of no more use.
+func (r *Reader) ReadBack(p Partition, each func(record.Batch) error) (end int64, err error) {
+	for next := int64(0); ; {
+		batches, end, err := r.fetch(p, next)
 		if err != nil {
 			return 0, fmt.Errorf("%s-%d at offset %d: %w", p.Topic, p.Number, next, err)
 		}
@@ -48,6 +59,16 @@ func ReadBack(ctx context.Context, t Target, p Partition, each func(record.Batch
 			return 0, fmt.Errorf("%s-%d at offset %d: answer of %d bytes without a whole batch, high watermark %d", p.Topic, p.Number, next, len(batches), end)
 		}
 	}
+}
+
+func (r *Reader) fetch(p Partition, offset int64) (batches []byte, end int64, err error) {
+	r.id = max(1, r.id+1)
+	request := r.speaks.appendFetch(nil, fetch{topic: p.Topic, partition: p.Number, offset: offset, maxBytes: readBackBytes}, r.id)
+	r.conn.SetDeadline(time.Now().Add(answerTime))
+	if _, err := r.conn.Write(request); err != nil {
+		return nil, 0, err
+	}
+	return r.speaks.readAnswer(r.conn, r.id)
 }
 
 // walk checks the batches in p, the first of which begins at offset next, and

@@ -56,10 +56,15 @@ func TestReadBack(t *testing.T) {
 		if _, err := p.Run(ProduceRun{Batches: batches}); err != nil {
 			t.Fatal(err)
 		}
+		r, err := NewReader(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
 		for number := range int32(partitions) {
 			want := int64(i+1) * batches / partitions
 			count := int64(0)
-			end, err := ReadBack(t.Context(), target, Partition{"t", number}, func(b record.Batch) error {
+			end, err := r.ReadBack(Partition{"t", number}, func(b record.Batch) error {
 				if b.CRC() != batch.CRC() || b.Size() != batch.Size() {
 					t.Errorf("batch of crc %08x with %d bytes, want %08x with %d", b.CRC(), b.Size(), batch.CRC(), batch.Size())
 				}
@@ -71,10 +76,14 @@ func TestReadBack(t *testing.T) {
 			}
 		}
 		stop := errors.New("enough")
-		if _, err := ReadBack(t.Context(), target, Partition{"t", 0}, func(record.Batch) error { return stop }); !errors.Is(err, stop) {
+		if _, err := r.ReadBack(Partition{"t", 0}, func(record.Batch) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("read back with a function that fails: %v, want its error", err)
 		}
-		if _, err := ReadBack(t.Context(), target, Partition{"none", 0}, nil); err == nil {
+		if r, err = NewReader(t.Context(), target); err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := r.ReadBack(Partition{"none", 0}, nil); err == nil {
 			t.Error("read back of a topic that is not there: no error")
 		}
 	}

@@ -70,6 +70,7 @@ var Figures = []Figure{
 	{"restart_ms", "ms", "restart", Lower, "start after a clean stop, to the first acknowledged produce"},
 	{"recovery_ms", "ms", "recovery", Lower, "start after kill -9, to the first acknowledged produce"},
 	{"connect_ms", "ms", "connect", Lower, "all connections, opened one after another"},
+	{"cpu_idle_percent", "%", "CPU idle", Lower, "of one core, while nobody asks for anything"},
 	{"rss_connection_kib", "KiB", "RSS a connection", Lower, "growth of RSS over connections that are idle"},
 
 	{"elapsed_s", "s", "counted", Neither, "length of the counted part"},
