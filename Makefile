@@ -17,6 +17,10 @@ BUDGET   ?= 100000
 # How many histories of consumer groups `make histories` runs; SEED is that of the first.
 HISTORIES ?= 100000
 
+# How much `make lab` measures, and flags of perf/lab.
+LAB      ?= default
+LABFLAGS ?=
+
 # Where `make compat-java` keeps Apache Kafka's jars, and `make compat` clients in
 # other languages.
 CACHE          ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollway
@@ -28,7 +32,7 @@ COMPAT_RESULTS := $(CURDIR)/compat/results
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections groups compat compat-java compat-table bench golden
+.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections groups compat compat-java compat-table bench lab golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -137,6 +141,10 @@ groups: ## 200 groups of 5 through a stop and a kill, 1,000 groups of 3 at rest,
 
 bench: ## run the benchmarks and print them with their conditions
 	go run ./perf/bench
+
+lab: ## measure against Apache Kafka and bare mechanisms; LAB=smoke, quick or full instead of an hour's worth, LABFLAGS=-help lists flags
+	@mkdir -p bin && go build -o bin/lab ./perf/lab
+	exec bin/lab -profile "$(LAB)" $(LABFLAGS)
 
 golden: ## rewrite golden files and generated pages with what the tests produce
 	go test $$(go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}{{range .XTestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}' ./... | tr ' ' '\n' | sort -u) -update

@@ -26,9 +26,9 @@ func Cores() ([]int, error) {
 	return cores, nil
 }
 
-// Pin puts all threads of this process on one core, those to come included: a
+// Pin puts all threads of this process on these cores, those to come included: a
 // thread starts on the cores of the one that makes it.
-func Pin(core int) error {
+func Pin(cores ...int) error {
 	var pinned []string
 	for {
 		entries, err := os.ReadDir("/proc/self/task")
@@ -45,8 +45,8 @@ func Pin(core int) error {
 			if err != nil {
 				return fmt.Errorf("/proc/self/task: %w", err)
 			}
-			if err := setAffinity(tid, []int{core}); err != nil && err != unix.ESRCH {
-				return fmt.Errorf("sched_setaffinity of thread %d to core %d: %w", tid, core, err)
+			if err := setAffinity(tid, cores); err != nil && err != unix.ESRCH {
+				return fmt.Errorf("sched_setaffinity of thread %d to cores %v: %w", tid, cores, err)
 			}
 			pinned = append(pinned, e.Name())
 		}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/result"
+	"github.com/rollway/rollway/perf/sample"
+)
+
+// testProfile is so little that a whole run takes a moment.
+var testProfile = profile{
+	name: "test", rounds: 2, counted: 20 * time.Millisecond, openRounds: 1, open: 200 * time.Millisecond,
+	cold: 5 * time.Millisecond, warmUp: 10 * time.Millisecond, jvmWarmUp: 10 * time.Millisecond,
+	produceBytes: 4 << 20, backlogBytes: 8 << 20,
+}
+
+// testProgram is the lab with contestants of the tests and two small workloads.
+func testProgram() program {
+	var names []string
+	for _, f := range fakes {
+		names = append(names, f.name)
+	}
+	return program{
+		out: os.Stdout, names: names,
+		profile: func(o options) (profile, error) {
+			p := testProfile
+			p.contestants = o.contestants
+			return p, nil
+		},
+		plan: func(p profile, _ []string) []*workload {
+			return choose([]*workload{
+				shapes[0].workload(p, "a-16k", "produce", names, false),
+				{Workload: result.Workload{Name: "e-1m-1", Main: consumeMain, Rounds: p.rounds}, job: consume{connections: 1, maxBytes: 1 << 20},
+					contestants: names, counted: p.counted, warms: true},
+			}, p, nil)
+		},
+		build: func(context.Context, string) error { return nil }, make: newFakes, logBytes: 4 << 20,
+	}
+}
+
+// newLab prepares a run with these contestants.
+func newLab(t *testing.T, p program, results string, contestants ...string) *lab {
+	t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { null.Close() })
+	p.out = null
+	o := options{profile: "test", results: results, shareCores: true, contestants: contestants}
+	dir, err := os.MkdirTemp(t.TempDir(), "rollway-lab-") // whose name is one of a kind
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.prepare(o, place{dir: dir, network: "the host's"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.results.Close() })
+	return l
+}
+
+// readResults reads the one file in a directory.
+func readResults(t *testing.T, dir string) (result.Run, []result.Measure) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("results %v, %v; want one file", paths, err)
+	}
+	run, measures, err := result.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run, measures
+}
+
+// A run gives every contestant its turns, measures each from outside, and leaves
+// nothing in its directory.
+func TestRun(t *testing.T) {
+	results := t.TempDir()
+	l := newLab(t, testProgram(), results, "fake", "test-native", "fake-none")
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	run, measures := readResults(t, results)
+	var got []string
+	for _, m := range measures {
+		got = append(got, fmt.Sprintf("%s %s %s%d", m.Workload, m.Contestant, m.Phase, m.Round))
+		if m.Contestant == "fake-none" {
+			if m.Skipped == "" {
+				t.Errorf("measure of a contestant that is not there: %+v, want it skipped", m)
+			}
+			continue
+		}
+		figures := []string{"cpu_s_gib", "rss_mib", "elapsed_s", "threads"}
+		if m.Workload == "a-16k" {
+			figures = append(figures, "produce_mib_s", "produce_req_s", "produce_p99_ms")
+			if m.Latencies["produce"] == "" {
+				t.Errorf("%s: no histogram", got[len(got)-1])
+			}
+		} else {
+			figures = append(figures, "consume_mib_s")
+		}
+		for _, name := range figures {
+			if v, ok := m.Figures[name]; !ok || v <= 0 {
+				t.Errorf("%s: %s = %v, want more than 0", got[len(got)-1], name, v)
+			}
+		}
+	}
+	want := []string{
+		"a-16k fake cold0", "a-16k fake warmup0", "a-16k fake-none cold0", "a-16k test-native cold0", "a-16k test-native warmup0",
+		"a-16k fake 1", "a-16k test-native 1", "a-16k test-native 2", "a-16k fake 2",
+		"e-1m-1 fake cold0", "e-1m-1 fake warmup0", "e-1m-1 fake-none cold0", "e-1m-1 test-native cold0", "e-1m-1 test-native warmup0",
+		"e-1m-1 fake 1", "e-1m-1 test-native 1", "e-1m-1 test-native 2", "e-1m-1 fake 2",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("measures\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, name := range []string{"kernel", "cpu", "cores", "data directory", "network", "durability", "noise", "commit", "command"} {
+		if !slices.ContainsFunc(run.Conditions, func(c result.Condition) bool { return c.Name == name && c.Text != "" }) {
+			t.Errorf("no condition %s", name)
+		}
+	}
+	if !slices.ContainsFunc(run.Conditions, func(c result.Condition) bool {
+		return c.Name == "congestion control" && c.Contestant == "fake" && strings.HasPrefix(c.Text, "client ")
+	}) {
+		t.Errorf("no proof of congestion control among %+v", run.Conditions)
+	}
+	if left, err := os.ReadDir(l.dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A server that drops records, or changes one, fails its turn, with where; the
+// others go on, and the run ends with 1.
+func TestUnreliableServers(t *testing.T) {
+	results := t.TempDir()
+	l := newLab(t, testProgram(), results, "fake", "fake-drop", "fake-flip")
+	if code, err := l.carryOut(t.Context(), place{}); code != 1 || err != nil {
+		t.Fatalf("exit code %d, %v; want 1", code, err)
+	}
+	_, measures := readResults(t, results)
+	failures := map[string]string{}
+	counted := 0
+	for _, m := range measures {
+		switch {
+		case m.Error != "":
+			failures[m.Workload+" "+m.Contestant] = m.Error
+			if m.Figures != nil {
+				t.Errorf("figures beside an error: %+v", m)
+			}
+		case m.Contestant == "fake":
+			counted++
+		default:
+			t.Errorf("measure of a server that is unreliable: %+v", m)
+		}
+	}
+	if counted != 8 {
+		t.Errorf("%d measures of the server that is reliable, want 8", counted)
+	}
+	for who, want := range map[string]string{
+		"a-16k fake-drop": "were acknowledged", "e-1m-1 fake-drop": "were acknowledged",
+		"a-16k fake-flip": "crc", "e-1m-1 fake-flip": "crc",
+	} {
+		if !strings.Contains(failures[who], want) {
+			t.Errorf("%s: error %q, want %q", who, failures[who], want)
+		}
+	}
+}
+
+// A server that uses twice the CPU for each batch shows up as one, whatever else
+// the machine does: what is compared is CPU time.
+func TestSlowedServer(t *testing.T) {
+	p := testProgram()
+	plan := p.plan
+	p.plan = func(o profile, extra []string) []*workload {
+		w := plan(o, extra)[:1]
+		w[0].counted = 100 * time.Millisecond
+		return w
+	}
+	results := t.TempDir()
+	l := newLab(t, p, results, "fake-burn-1", "fake-burn-2")
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	_, measures := readResults(t, results)
+	cpu := map[string]sample.Series{}
+	for _, m := range measures {
+		if m.Phase == result.Counted {
+			cpu[m.Contestant] = append(cpu[m.Contestant], m.Figures["cpu_us_req"])
+		}
+	}
+	if ratio := cpu["fake-burn-2"].Over(cpu["fake-burn-1"]).Median(); math.Abs(ratio-2) > 0.2 {
+		t.Errorf("CPU of %v over %v is %.2f, want 2 within 10 %%", cpu["fake-burn-2"], cpu["fake-burn-1"], ratio)
+	}
+}
+
+// A run that was interrupted goes on behind its last whole turn: in the end every
+// turn is there once, and a third start begins another run.
+func TestResume(t *testing.T) {
+	results := t.TempDir()
+	p := testProgram()
+	stop := errors.New("stop")
+	l := newLab(t, p, results, "fake", "test-native")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	starts := 0
+	l.make = func(name string) (contestant.Contestant, error) {
+		if starts++; starts == 4 { // the second contestant of the second workload
+			cancel(stop)
+		}
+		return newFakes(options{}, "")(name)
+	}
+	if _, err := l.carryOut(ctx, place{}); !errors.Is(err, stop) {
+		t.Fatalf("run that was interrupted: %v, want %v", err, stop)
+	}
+	_, before := readResults(t, results)
+	if len(before) == 0 || len(before) >= 16 {
+		t.Fatalf("%d measures before the interruption, want some of 16", len(before))
+	}
+	l = newLab(t, p, results, "fake", "test-native")
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	_, measures := readResults(t, results)
+	seen := map[string]int{}
+	for _, m := range measures {
+		seen[fmt.Sprint(m.Workload, m.Contestant, m.Phase, m.Round)]++
+	}
+	if len(seen) != 16 || len(measures) != 16 {
+		t.Errorf("%d measures, %d different ones; want 16 and 16", len(measures), len(seen))
+	}
+	if again := newLab(t, p, results, "fake", "test-native"); again.path == l.path || len(again.left()) != 16 {
+		t.Errorf("a start after the run was over: %d turns left in %s, want a new run", len(again.left()), again.path)
+	}
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/host"
+	"github.com/rollway/rollway/perf/result"
+)
+
+func main() {
+	os.Exit(program{
+		out: os.Stdout, names: contestant.Names(), profile: options.chosen, plan: workloads, build: build, make: newContestants, logBytes: logBytes,
+	}.main(os.Args[1:]))
+}
+
+// program is this program; tests have one with other contestants.
+type program struct {
+	out      *os.File // progress goes there
+	names    []string // of contestants
+	profile  func(o options) (profile, error)
+	plan     func(p profile, extra []string) []*workload
+	build    func(ctx context.Context, dir string) error // in the guard, which may have a network
+	make     func(o options, dir string) func(name string) (contestant.Contestant, error)
+	logBytes int64
+}
+
+// main returns the exit code.
+func (p program) main(args []string) int {
+	inner := len(args) > 0 && args[0] == innerArgument
+	flags := args
+	if inner {
+		flags = args[min(innerArguments, len(args)):]
+	}
+	o, err := parseOptions(flags, p.names, os.Stderr)
+	if err == flag.ErrHelp {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
+		return 2
+	}
+	var code int
+	if inner {
+		code, err = p.inner(args, o)
+	} else {
+		code, err = p.guard(o, args)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// inner is the inner process.
+func (p program) inner(args []string, o options) (code int, err error) {
+	where, err := parsePlace(args)
+	if err != nil {
+		return 1, err
+	}
+	// The guard does so too, unless it was killed.
+	defer func() { err = errors.Join(err, os.RemoveAll(where.dir)) }()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go func() {
+		s := <-signals
+		cancel(&signalError{s.(syscall.Signal)})
+		signal.Stop(signals) // a second one ends the process at once
+	}()
+	l, err := p.prepare(o, where)
+	if err == nil {
+		code, err = l.carryOut(ctx, where)
+	}
+	var by *signalError
+	if errors.As(err, &by) {
+		path := "no results"
+		if l != nil {
+			l.progress.clear()
+			path = "results so far are in " + l.path
+		}
+		fmt.Fprintf(os.Stderr, "lab: %v: servers are stopped and their files removed; %s\n", by, path)
+		return 128 + int(by.signal), nil
+	}
+	return code, err
+}
+
+// signalError says that the run was ended by a signal.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string { return "ended by signal " + e.signal.String() }
+
+// build builds rollway into dir.
+func build(ctx context.Context, dir string) error {
+	_, err := contestant.Build(ctx, dir)
+	return err
+}
+
+// newContestants returns what makes contestants, of a rollway that was built into
+// dir.
+func newContestants(o options, dir string) func(name string) (contestant.Contestant, error) {
+	all := contestant.Options{
+		Program: filepath.Join(dir, "rollway"), KafkaLib: o.kafkaLib, Heap: o.heap, KafkaEndpoint: o.kafkaEndpoint, KafkaPID: o.kafkaPID,
+	}
+	return func(name string) (contestant.Contestant, error) { return contestant.New(name, all) }
+}
+
+// prepare makes the plan and opens the results of a run that goes on, or of a new
+// one.
+func (p program) prepare(o options, where place) (*lab, error) {
+	chosen, err := p.profile(o)
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{options: o, profile: chosen, dir: where.dir, logBytes: p.logBytes, steps: map[string][]step{}, known: map[[2]string]result.Condition{}}
+	all, err := host.Cores()
+	if err != nil {
+		return nil, err
+	}
+	l.cores = splitCores(all, o.shareCores)
+	plan := p.plan(chosen, o.with)
+	if len(plan) == 0 {
+		return nil, fmt.Errorf("no workload of %s for these flags, want some", chosen.name)
+	}
+	l.sections = sections(plan)
+	for _, s := range l.sections {
+		for _, w := range s.workloads {
+			l.steps[w.Name] = s.steps(chosen, w)
+		}
+	}
+	l.make = p.make(o, where.dir)
+	if err := l.open(plan, where); err != nil {
+		return nil, err
+	}
+	steps := 0
+	for _, s := range l.steps {
+		steps += len(s)
+	}
+	l.progress = newProgress(p.out, steps, l.left())
+	return l, nil
+}
+
+// open opens the newest run of this profile, command and commit that is not over,
+// or begins one.
+func (l *lab) open(plan []*workload, where place) error {
+	run := result.Run{
+		Profile: l.profile.name, Command: commandLine(l.options), Commit: commit(), Began: time.Now().UTC(),
+	}
+	run.ID = newRunID(run.Began, run.Profile)
+	for _, w := range plan {
+		run.Workloads = append(run.Workloads, w.Workload)
+	}
+	for _, name := range contestantNames(plan) {
+		run.Contestants = append(run.Contestants, result.Contestant{Name: name, Title: strings.ReplaceAll(name, "-", " ")})
+	}
+	if !l.options.fresh {
+		if err := l.resume(run); err != nil || l.results != nil {
+			return err
+		}
+	}
+	conditions, err := l.machineConditions(where.network, where.warning)
+	if err != nil {
+		return err
+	}
+	run.Conditions = append([]result.Condition{{Name: "command", Text: run.Command}, {Name: "commit", Text: run.Commit}}, conditions...)
+	l.over = map[stepKey]bool{}
+	l.path = filepath.Join(l.options.results, run.ID+".jsonl")
+	l.results, err = result.Create(l.path, run)
+	return err
+}
+
+// resume goes on with an earlier run that is like this one and has something left.
+func (l *lab) resume(run result.Run) error {
+	paths, err := filepath.Glob(filepath.Join(l.options.results, "*-"+run.Profile+".jsonl"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(paths)
+	for _, path := range slices.Backward(paths) {
+		earlier, measures, err := result.ReadFile(path)
+		if err != nil || earlier.Command != run.Command || earlier.Commit != run.Commit {
+			continue // whatever it is, it is not this one
+		}
+		var all []step
+		for _, s := range l.steps {
+			all = append(all, s...)
+		}
+		l.over = done(all, measures)
+		if len(l.left()) == 0 {
+			return nil // the newest is over
+		}
+		l.path, l.measures = path, measures
+		l.results, err = result.Append(path)
+		return err
+	}
+	return nil
+}
+
+// contestantNames are those of all workloads, in the order in which they come.
+func contestantNames(plan []*workload) (names []string) {
+	for _, w := range plan {
+		for _, name := range w.contestants {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// carryOut goes through the plan.
+func (l *lab) carryOut(ctx context.Context, where place) (code int, err error) {
+	defer func() { err = errors.Join(err, l.results.Close()) }()
+	before, err := host.UsageNow()
+	if err != nil {
+		return 1, err
+	}
+	if err := l.useCores(); err != nil {
+		return 1, err
+	}
+	left := l.left()
+	if went := l.progress.over; went > 0 {
+		l.progress.say("going on with %s: %d of %d turns are over", l.path, went, l.progress.steps)
+	} else {
+		l.progress.say("writing to %s", l.path)
+	}
+	l.progress.say("%d turns, about %v; network: %s", len(left), l.progress.left.Round(time.Second), where.network)
+	err = l.run(ctx)
+	l.progress.clear()
+	noise, noiseErr := l.noise(before)
+	if noiseErr == nil {
+		noiseErr = l.results.Conditions(noise)
+	}
+	if err = errors.Join(err, noiseErr); err != nil {
+		return 1, err
+	}
+	if noise.Warning {
+		l.progress.say("NOISY: %s", noise.Text)
+	}
+	if l.failures > 0 {
+		l.progress.say("%d turns failed: see above and in %s", l.failures, l.path)
+		return 1, nil
+	}
+	l.progress.say("results are in %s", l.path)
+	return 0, nil
+}
+
+// useCores puts this process, which has the clients in it, on their cores.
+func (l *lab) useCores() error {
+	if len(l.cores.client) == 0 {
+		return nil
+	}
+	if err := host.Pin(l.cores.client...); err != nil {
+		return err
+	}
+	// More running threads than cores would wait for one another.
+	runtime.GOMAXPROCS(len(l.cores.client))
+	return nil
+}
+
+// commandLine is what repeats a run.
+func commandLine(o options) string {
+	line := "LAB=" + o.profile + " make lab"
+	var flags []string
+	for i := 0; i < len(o.flags); i++ {
+		switch name, _, joined := strings.Cut(strings.TrimLeft(o.flags[i], "-"), "="); {
+		case name == "fresh":
+		case name == "profile":
+			if !joined {
+				i++ // its value
+			}
+		default:
+			flags = append(flags, o.flags[i])
+		}
+	}
+	if len(flags) > 0 {
+		line += " LABFLAGS='" + strings.Join(flags, " ") + "'"
+	}
+	return line
+}

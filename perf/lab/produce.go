@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rollway/rollway/perf/load"
+)
+
+// job is what a server is put to in a turn.
+type job interface {
+	// do does it once. Its counted part takes about so long, and is measured by
+	// subject.observe. What the server did wrong is an error; that it, or the machine,
+	// cannot do this job a *skipError.
+	do(ctx context.Context, s *subject, counted time.Duration) (taken, error)
+}
+
+// taken is what a turn has measured, by the names of package result.
+type taken struct {
+	figures   map[string]float64
+	latencies map[string]string
+}
+
+// produce is the same batch again and again, as fast as it is acknowledged, to a
+// topic of its own.
+type produce struct {
+	connections, partitions, window int
+	batchBytes, valueBytes          int
+	maxBytes                        int64 // ends the counted part too
+}
+
+func (p produce) do(ctx context.Context, s *subject, counted time.Duration) (out taken, err error) {
+	batch, err := load.BatchOf(p.batchBytes, p.valueBytes)
+	if err != nil {
+		return out, err
+	}
+	topic, err := s.newTopic(ctx, p.partitions)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, s.server.DeleteTopic(ctx, topic)) }()
+	producers, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
+		Topic: topic, Partitions: p.partitions, Connections: p.connections, Window: p.window, Batch: batch,
+	})
+	if err != nil {
+		return out, err
+	}
+	defer producers.Close()
+	if err := s.noteCongestion(); err != nil {
+		return out, err
+	}
+	if err := errors.Join(s.settleDisk(), freshMemory(p.maxBytes)); err != nil {
+		return out, err
+	}
+	var done load.Produced
+	u, err := s.observe(func() (err error) {
+		done, err = producers.Run(load.ProduceRun{Batches: max(1, p.maxBytes/batch.Size()), Time: counted})
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	if err := s.verify(ctx, topic, p.partitions, batch, done.Batches); err != nil {
+		return out, err
+	}
+	requests := float64(done.Batches)
+	out.figures = u.figures(work{
+		requests: requests, records: requests * float64(batch.Count()), produced: requests * float64(batch.Size()), elapsed: done.Elapsed,
+	})
+	if !u.traced {
+		out.addLatencies("produce", histogramOf(done.Latencies))
+	}
+	return out, nil
+}
+
+// freshMemory takes so many bytes of memory and gives them back. A hypervisor that
+// was given back idle pages must find them again when they are first written, which
+// costs several times the write itself, and whose turn it hits is chance: after this
+// all of them find the pages there.
+func freshMemory(bytes int64) error {
+	p, err := unix.Mmap(-1, 0, int(bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANONYMOUS|unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("mmap %d bytes: %w", bytes, err)
+	}
+	return unix.Munmap(p)
+}
