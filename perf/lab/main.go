@@ -20,6 +20,13 @@ import (
 )
 
 func main() {
+	if handled, err := contestant.ServeChild(os.Args[1:]); handled {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(program{
 		out: os.Stdout, names: contestant.Names(), profile: options.chosen, plan: workloads, build: build, make: newContestants, logBytes: logBytes,
 	}.main(os.Args[1:]))
@@ -131,7 +138,7 @@ func (p program) prepare(o options, where place) (*lab, error) {
 		return nil, err
 	}
 	l.cores = splitCores(all, o.shareCores)
-	plan := p.plan(chosen, o.with)
+	plan := available(p.plan(chosen, o.with), p.names)
 	if len(plan) == 0 {
 		return nil, fmt.Errorf("no workload of %s for these flags, want some", chosen.name)
 	}
@@ -207,6 +214,15 @@ func (l *lab) resume(run result.Run) error {
 		return err
 	}
 	return nil
+}
+
+// available drops contestants that there are none of, as on another system than
+// theirs.
+func available(plan []*workload, names []string) []*workload {
+	return slices.DeleteFunc(plan, func(w *workload) bool {
+		w.contestants = slices.DeleteFunc(w.contestants, func(name string) bool { return !slices.Contains(names, name) })
+		return len(w.contestants) == 0
+	})
 }
 
 // contestantNames are those of all workloads, in the order in which they come.

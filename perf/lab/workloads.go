@@ -39,7 +39,7 @@ func (w *workload) section() string {
 // Contestants by what they are for.
 var (
 	logs      = []string{contestant.RollwayNative, contestant.RollwayKafka, contestant.Kafka}
-	producing = append(slices.Clone(logs), contestant.BareSink, contestant.BareURingSink)
+	producing = append(slices.Clone(logs), contestant.BareSink, contestant.BareEpollSink, contestant.BareURingSink)
 	syncing   = []string{
 		contestant.RollwayNative, contestant.RollwayKafka, contestant.KafkaFsync,
 		contestant.BareFdatasync, contestant.BareJournal,

@@ -19,6 +19,16 @@ type Partition struct {
 	Number int32
 }
 
+// ReadBack is Reader.ReadBack on a connection of its own.
+func ReadBack(ctx context.Context, t Target, p Partition, each func(record.Batch) error) (end int64, err error) {
+	r, err := NewReader(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return r.ReadBack(p, each)
+}
+
 // Reader reads partitions back on one connection. It is for one goroutine.
 type Reader struct {
 	conn   *net.TCPConn
