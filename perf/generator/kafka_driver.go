@@ -261,7 +261,10 @@ func (s *kafkaSender) close() { s.client.Close() }
 
 // kafkaReceiver is a client that only consumes, and from partitions that it was given:
 // no group is made, so that there is nothing to wait for and nothing to delete.
-type kafkaReceiver struct{ client *kgo.Client }
+type kafkaReceiver struct {
+	client *kgo.Client
+	next   map[int32]int64 // by partition: offset behind what was taken
+}
 
 func (d *kafkaDriver) newReceiver(_ context.Context, topic string, partitions []int32) (receiver, error) {
 	from := map[int32]kgo.Offset{}
@@ -277,12 +280,15 @@ func (d *kafkaDriver) newReceiver(_ context.Context, topic string, partitions []
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaReceiver{client: client}, nil
+	return &kafkaReceiver{client: client, next: map[int32]int64{}}, nil
 }
 
 func (r *kafkaReceiver) receive(ctx context.Context, take func(int32, int64, []byte)) (err error) {
 	fetches := r.client.PollFetches(ctx)
-	fetches.EachRecord(func(r *kgo.Record) { take(r.Partition, r.Offset, r.Value) })
+	fetches.EachRecord(func(m *kgo.Record) {
+		take(m.Partition, m.Offset, m.Value)
+		r.next[m.Partition] = m.Offset + 1
+	})
 	fetches.EachError(func(topic string, partition int32, e error) {
 		if err == nil {
 			err = r.judge(topic, partition, e)
@@ -295,18 +301,18 @@ func (r *kafkaReceiver) receive(ctx context.Context, take func(int32, int64, []b
 }
 
 // judge says what an error of a fetch means.
-func (*kafkaReceiver) judge(topic string, partition int32, err error) error {
+func (r *kafkaReceiver) judge(topic string, partition int32, err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, kerr.CorruptMessage), strings.Contains(err.Error(), "crc"), strings.Contains(err.Error(), "decompress"):
 		// franz-go has no type for what it finds wrong with a batch.
-		return &corruptError{fmt.Errorf("%s-%d: %w", topic, partition, err)}
+		return &corruptError{fmt.Errorf("%s-%d: batch at offset %d: %w", topic, partition, r.next[partition], err)}
 	case kerr.IsRetriable(err) && !errors.As(err, &lost):
 		return nil
 	}
-	return fmt.Errorf("fetch from %s-%d: %w", topic, partition, err)
+	return fmt.Errorf("fetch from %s-%d at %d: %w", topic, partition, r.next[partition], err)
 }
 
 func (r *kafkaReceiver) close() { r.client.Close() }

@@ -17,9 +17,12 @@ func newRoom(messages int) *room {
 	return &room{left: messages, some: make(chan struct{}, 1)}
 }
 
-// take waits for room for one message. It is for one goroutine.
+// take waits for room for one message, unless ctx has ended. It is for one goroutine.
 func (r *room) take(ctx context.Context) error {
 	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		r.mu.Lock()
 		ok := r.left > 0
 		if ok {
@@ -32,7 +35,6 @@ func (r *room) take(ctx context.Context) error {
 		select {
 		case <-r.some:
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 }

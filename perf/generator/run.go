@@ -160,14 +160,14 @@ const head = 50 * time.Millisecond
 
 // measure runs workers and consumers through the phases.
 func (r *runner) measure(ctx context.Context) (*Result, error) {
-	stopConsuming := r.startConsumers(ctx)
-	defer stopConsuming()
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	r.fail = fail
 	working, giveUp := context.WithCancel(running)
 	defer giveUp()
 	r.giveUp = giveUp
+	stopConsuming := r.startConsumers(ctx)
+	defer stopConsuming()
 	start := r.clock.now() + int64(head)
 	r.startWorkers(working, start)
 
