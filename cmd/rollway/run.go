@@ -75,6 +75,7 @@ func (p *program) newRoot() *cobra.Command {
 		p.newConsume(),
 		p.newOffsets(),
 		p.newConsumerGroup(),
+		p.newBench(),
 		p.newDump(),
 		p.newCheck(),
 		p.newRepair(),

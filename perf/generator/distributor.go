@@ -31,14 +31,14 @@ const (
 type distributor struct {
 	kind       string
 	partitions int32
-	batchBytes int
+	perBatch   int // messages that fill a batch
 	linger     int64
 	random     *rand.Rand
 
 	key     []byte
 	count   int64 // keys given
 	current int32
-	filled  int   // bytes given to current since it is
+	filled  int   // messages given to current since it is
 	since   int64 // when the first of them was due
 }
 
@@ -46,15 +46,15 @@ func newDistributor(w Workload, number int) *distributor {
 	// Without linger a batch still takes what comes while it is being sent.
 	linger := max(w.linger(), time.Millisecond)
 	return &distributor{
-		kind: w.KeyDistributor, partitions: int32(w.PartitionsPerTopic), batchBytes: w.BatchBytes, linger: int64(linger),
+		kind: w.KeyDistributor, partitions: int32(w.PartitionsPerTopic), perBatch: w.perBatch(), linger: int64(linger),
 		random: rand.New(rand.NewPCG(payloadSeed, uint64(number))),
 		key:    make([]byte, 8), current: int32(number % w.PartitionsPerTopic),
 	}
 }
 
-// next returns key and partition of a message of size bytes that is due. The key is
-// valid until the next call; nil is none.
-func (d *distributor) next(due int64, size int) (key []byte, partition int32) {
+// next returns key and partition of a message that is due. The key is valid until the
+// next call; nil is none.
+func (d *distributor) next(due int64) (key []byte, partition int32) {
 	switch d.kind {
 	case keyRoundRobin:
 		d.count++
@@ -62,14 +62,14 @@ func (d *distributor) next(due int64, size int) (key []byte, partition int32) {
 	case randomNano:
 		return d.keyed(d.random.Uint64N(keyCount))
 	}
-	if d.filled > 0 && (d.filled+size > d.batchBytes || due-d.since >= d.linger) {
+	if d.filled > 0 && (d.filled == d.perBatch || due-d.since >= d.linger) {
 		d.current = (d.current + 1) % d.partitions
 		d.filled = 0
 	}
 	if d.filled == 0 {
 		d.since = due
 	}
-	d.filled += size
+	d.filled++
 	return nil, d.current
 }
 

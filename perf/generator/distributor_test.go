@@ -5,23 +5,25 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rollway/rollway/engine/record"
 )
 
 // Messages without a key stay with a partition until they fill a batch or its linger is over, and then go on to the next; workers begin at different ones.
 func TestStickyDistributor(t *testing.T) {
 	w := DefaultWorkload()
-	w.PartitionsPerTopic, w.BatchBytes, w.MessageSize, w.LingerMs = 3, 1024, 100, 5
+	w.PartitionsPerTopic, w.BatchBytes, w.MessageSize, w.LingerMs = 3, 1200, 100, 5
 	d := newDistributor(w, 4)
 	f := func(due time.Duration, want int32) {
 		t.Helper()
-		if key, got := d.next(int64(due), w.MessageSize); got != want || key != nil {
+		if key, got := d.next(int64(due)); got != want || key != nil {
 			t.Errorf("due at %v: partition %d, key %x; want %d and none", due, got, key, want)
 		}
 	}
 	for range 10 {
 		f(0, 1)
 	}
-	f(0, 2) // 10 fill the batch
+	f(0, 2) // 10 fill the batch, with what clients put around them
 	f(4*time.Millisecond, 2)
 	f(5*time.Millisecond, 0)
 	f(9*time.Millisecond, 0)
@@ -38,7 +40,7 @@ func TestKeyDistributors(t *testing.T) {
 		d := newDistributor(w, 0)
 		times := map[string]int{}
 		for range 2 * keyCount {
-			key, partition := d.next(0, 100)
+			key, partition := d.next(0)
 			if want := kafkas.Partition(&kgo.Record{Key: key}, 7); len(key) != keyBytes || int(partition) != want {
 				t.Fatalf("%s: key %x in partition %d, want %d", kind, key, partition, want)
 			}
@@ -79,4 +81,26 @@ func TestDueQueue(t *testing.T) {
 	f(7, 3, 0)
 	q.times = append(q.times, 110)
 	f(10, 1, 0)
+}
+
+// So many messages as fill a batch fill it: as our builder makes it, one more has no room.
+func TestPerBatch(t *testing.T) {
+	for _, size := range []int{32, 100, 1024, 5000} {
+		for _, batch := range []int{4 << 10, 16 << 10, 1 << 20} {
+			w := DefaultWorkload()
+			w.MessageSize, w.BatchBytes = size, batch
+			var b record.Builder
+			for range w.perBatch() {
+				if err := b.Append(1700000000000, nil, make([]byte, size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if b.Size() > batch && w.perBatch() > 1 {
+				t.Errorf("%d messages of %d bytes make a batch of %d, want at most %d", w.perBatch(), size, b.Size(), batch)
+			}
+			if left := batch - b.Size(); left > size+32+4*w.perBatch() {
+				t.Errorf("%d messages of %d bytes leave %d of %d", w.perBatch(), size, left, batch)
+			}
+		}
+	}
 }

@@ -50,11 +50,8 @@ func (p *reporter) enter(phase Phase, left time.Duration) {
 
 // until waits through a phase that ends at a moment.
 func (p *reporter) until(ctx context.Context, phase Phase, end int64) error {
-	now := p.run.clock.now()
-	if now < end {
-		p.enter(phase, time.Duration(end-now))
-	}
-	for ; now < end; now = p.run.clock.now() {
+	p.enter(phase, max(0, time.Duration(end-p.run.clock.now())))
+	for p.run.clock.now() < end {
 		if err := p.run.clock.sleepUntil(ctx, min(end, p.told+int64(p.run.options.ProgressInterval))); err != nil {
 			return err
 		}

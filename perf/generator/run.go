@@ -230,7 +230,11 @@ func (r *runner) phases(ctx context.Context, start int64) error {
 	if r.workload.backlogBytes() == 0 {
 		r.meter.window.to.Store(end)
 	}
-	if err := r.reporter.until(ctx, WarmUp, measured); err != nil {
+	before := WarmUp
+	if r.workload.WarmupDuration() == 0 {
+		before = SetUp
+	}
+	if err := r.reporter.until(ctx, before, measured); err != nil {
 		return err
 	}
 	r.beginPeriods()

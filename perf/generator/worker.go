@@ -105,7 +105,7 @@ func (w *worker) send(ctx context.Context, i, due int64) error {
 	if w.open && w.meter.window.holds(due) {
 		w.meter.delay.record(time.Duration(w.meter.clock.now() - due))
 	}
-	key, partition := w.distributor.next(due, len(w.buffer))
+	key, partition := w.distributor.next(due)
 	copy(w.buffer[messageHeaderBytes:], w.payloads.body(i)[messageHeaderBytes:])
 	m := message{run: w.run, producer: uint32(w.number), partition: partition, sequence: w.sent[partition], due: due}
 	m.put(w.buffer)

@@ -2,6 +2,7 @@ package generator
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -83,8 +84,8 @@ type Workload struct {
 	LingerMs   float64 `json:"lingerMs"`
 
 	// MaxInFlightMessages bounds, for each producer, the messages that have no answer
-	// yet: more are not sent. 0: in a closed loop as many as fill five batches, in an
-	// open one 32 MiB.
+	// yet: more are not sent. 0: in a closed loop as many as fill five batches of each
+	// partition, in an open one 32 MiB.
 	MaxInFlightMessages int `json:"maxInFlightMessages"`
 
 	// FetchMaxBytes is the most that one answer brings to a consumer, for all of its
@@ -359,6 +360,20 @@ func (w Workload) inFlight() int {
 	case w.ProducerRate > 0:
 		return max(5, openLoopBytes/w.MessageSize)
 	}
-	// Five requests: as many as a broker takes of an idempotent producer.
-	return 5 * max(1, w.BatchBytes/w.MessageSize)
+	// Five requests: as many as a broker takes of an idempotent producer, for a
+	// partition. What fills batches of one partition after the other must not be
+	// held up by a batch that lingers.
+	return 5 * w.perBatch() * w.PartitionsPerTopic
 }
+
+// perBatch is how many messages without a key fill a batch: rather one less than one
+// that opens the next batch, where it would wait alone.
+func (w Workload) perBatch() int {
+	// Attributes, time and offset (up to 8,191), no key, headers; and both lengths.
+	const fixed = 1 + 2 + 2 + 1 + 1
+	body := fixed + varintBytes(w.MessageSize) + w.MessageSize
+	return max(1, (w.BatchBytes-record.HeaderSize)/(varintBytes(body)+body))
+}
+
+// varintBytes is how long a length is in a record.
+func varintBytes(n int) int { return len(binary.AppendVarint(nil, int64(n))) }

@@ -139,3 +139,23 @@ func TestRandomPayloads(t *testing.T) {
 		}
 	}
 }
+
+// The workloads that come with the lab are good ones, each with a name of its own, and in an open loop.
+func TestShippedWorkloads(t *testing.T) {
+	paths, err := filepath.Glob("../workloads/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d workloads, %v", len(paths), err)
+	}
+	names := map[string]string{}
+	for _, path := range paths {
+		w, err := LoadWorkload(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if names[w.Name] != "" || w.ProducerRate == 0 {
+			t.Errorf("%s: name %q, rate %v; want a name that %q has not, and a rate", path, w.Name, w.ProducerRate, names[w.Name])
+		}
+		names[w.Name] = path
+	}
+}
