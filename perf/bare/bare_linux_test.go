@@ -77,7 +77,7 @@ func TestFetcher(t *testing.T) {
 func TestSink(t *testing.T) {
 	dir := t.TempDir()
 	sink := newSink(t, SinkOptions{Dir: dir, Partitions: 2, Sync: true})
-	produceAll(t, dir, 2, func() *net.TCPConn { return dial(t, sink, "") })
+	produceAll(t, dir, dial(t, sink, ""), dial(t, sink, ""))
 	if n := sink.Syncs(); n < 2 || n > 12 {
 		t.Errorf("%d syncs of 12 batches on 2 connections, want 2 to 12", n)
 	}
@@ -89,7 +89,11 @@ func TestLoopSink(t *testing.T) {
 		t.Helper()
 		o.Dir, o.Partitions = t.TempDir(), 2
 		sink := newLoopSink(t, o)
-		produceAll(t, o.Dir, o.Partitions, func() *net.TCPConn { return dialLoop(t, sink, "") })
+		l, err := ListenLoop(sink, congestion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		produceAll(t, o.Dir, connect(t, l, ""), connectMore(t, l))
 		if n := sink.Syncs(); n < leastSyncs || n > mostSyncs {
 			t.Errorf("%+v: %d syncs of 12 batches on 2 connections, want %d to %d", o, n, leastSyncs, mostSyncs)
 		}
@@ -167,9 +171,9 @@ func TestLoopSinkBlocked(t *testing.T) {
 	}
 }
 
-// produceAll sends small and large batches to each partition, on a connection of
-// its own, and checks the answers and the files.
-func produceAll(t *testing.T, dir string, partitions int, dial func() *net.TCPConn) {
+// produceAll sends small and large batches to a partition for each connection,
+// and checks the answers and the files.
+func produceAll(t *testing.T, dir string, conns ...*net.TCPConn) {
 	t.Helper()
 	var small, large record.Builder
 	if err := small.Append(0, nil, []byte("x")); err != nil {
@@ -178,8 +182,7 @@ func produceAll(t *testing.T, dir string, partitions int, dial func() *net.TCPCo
 	if err := large.Append(0, nil, make([]byte, 300_000)); err != nil {
 		t.Fatal(err)
 	}
-	for partition := range partitions {
-		conn := dial()
+	for partition, conn := range conns {
 		var want, requests []byte
 		var ends []int64
 		for i, b := range []*record.Builder{&small, &large, &large, &large, &large, &small} {
@@ -221,9 +224,9 @@ func TestRefusals(t *testing.T) {
 		t.Helper()
 		check(dial(t, h, want), request)
 	}
-	onLoop := func(h LoopHandler, request []byte, want string) {
+	newSinkOnLoop := func(request []byte, want string) {
 		t.Helper()
-		check(dialLoop(t, h, want), request)
+		check(dialLoop(t, newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), want), request)
 	}
 	produce := func(partition int32, batch []byte) []byte {
 		m := wire.Produce{Topic: []byte("t"), Partition: partition, Acks: wire.AcksAll, Batches: batch}
@@ -237,12 +240,11 @@ func TestRefusals(t *testing.T) {
 	f(sink, make([]byte, 100), "bad head check")
 	f(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
 
-	loopSink := newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1})
-	onLoop(loopSink, produce(1, make([]byte, 100)), "partition 1, want one below 1")
-	onLoop(loopSink, produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
-	onLoop(loopSink, make([]byte, 100), "bad head check")
-	onLoop(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
-	onLoop(&Fetcher{}, produce(0, make([]byte, requestBytes)), "frame of more than 4096 bytes")
+	newSinkOnLoop(produce(1, make([]byte, 100)), "partition 1, want one below 1")
+	newSinkOnLoop(produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
+	newSinkOnLoop(make([]byte, 100), "bad head check")
+	check(dialLoop(t, &Fetcher{}, "Produce"), produce(0, make([]byte, 100)))
+	check(dialLoop(t, &Fetcher{}, "frame of more than 4096 bytes"), produce(0, make([]byte, requestBytes)))
 
 	if _, err := NewSink(SinkOptions{Dir: "/missing", Partitions: 1}); err == nil {
 		t.Error("sink in a missing directory: no error")
@@ -250,7 +252,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := Listen(sink, "teleport"); err == nil {
 		t.Error("listener with congestion control teleport: no error")
 	}
-	if _, err := ListenLoop(loopSink, "teleport"); err == nil {
+	if _, err := ListenLoop(&Fetcher{}, "teleport"); err == nil {
 		t.Error("loop with congestion control teleport: no error")
 	}
 	if _, err := ListenLoop(&Fetcher{Path: zerocopy.Copy}, congestion); err == nil {
@@ -273,21 +275,27 @@ type server interface {
 	Close() error
 }
 
-// connect connects to a new server, which must end with an error that contains
+// connect connects to a server, which must end with an error that contains
 // want, or with none if that is empty.
 func connect(t *testing.T, s server, want string) *net.TCPConn {
 	t.Helper()
-	conn, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(s.Addr()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		conn.Close()
 		err := s.Close()
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("server ended with %v, want %q", err, want)
 		}
 	})
+	return connectMore(t, s)
+}
+
+// connectMore connects to a server that was connected to.
+func connectMore(t *testing.T, s server) *net.TCPConn {
+	t.Helper()
+	conn, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(s.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
