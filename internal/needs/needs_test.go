@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -49,4 +50,28 @@ func TestTool(t *testing.T) {
 	f("", "absent", "", "skip: needs absent: ")
 	f("false", "absent", "", "skip: needs absent: ")
 	f("true", "absent", "", "fail: needs absent: ")
+}
+
+// What the kernel grants goes on; what it lacks skips the test, what it forbids
+// fails it in CI.
+func TestFeature(t *testing.T) {
+	f := func(ci string, err error, wantEnd string) {
+		t.Helper()
+		t.Setenv("CI", ci)
+		r := &recorder{TB: t}
+		func() {
+			defer func() { recover() }()
+			Feature(r, "io_uring", err)
+		}()
+		if !strings.HasPrefix(r.end, wantEnd) || (wantEnd == "") != (r.end == "") {
+			t.Errorf("CI=%s: Feature(%v) ended with %q; want %q", ci, err, r.end, wantEnd)
+		}
+	}
+
+	f("", nil, "")
+	f("true", nil, "")
+	f("", syscall.EPERM, "skip: needs io_uring: operation not permitted")
+	f("true", fmt.Errorf("setup: %w", syscall.EPERM), "fail: needs io_uring: setup: operation not permitted")
+	f("", syscall.ENOSYS, "skip: needs io_uring: ")
+	f("true", fmt.Errorf("setup: %w", syscall.ENOSYS), "skip: needs io_uring: setup: ")
 }
