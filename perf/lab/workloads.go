@@ -38,9 +38,10 @@ func (w *workload) section() string {
 
 // Contestants by what they are for.
 var (
-	logs      = []string{contestant.RollwayNative, contestant.RollwayKafka, contestant.Kafka}
-	producing = append(slices.Clone(logs), contestant.BareSink, contestant.BareEpollSink, contestant.BareURingSink)
-	syncing   = []string{
+	logs    = []string{contestant.RollwayNative, contestant.RollwayKafka, contestant.Kafka}
+	few     = append(slices.Clone(logs), contestant.BareSink, contestant.BareURingSink)      // connections that produce
+	many    = append(slices.Clone(logs), contestant.BareEpollSink, contestant.BareURingSink) // the same
+	syncing = []string{
 		contestant.RollwayNative, contestant.RollwayKafka, contestant.KafkaFsync,
 		contestant.BareFdatasync, contestant.BareJournal,
 	}
@@ -162,7 +163,11 @@ var shapes = []produceShape{
 func produceWorkloads(p profile) []*workload {
 	var all []*workload
 	for _, s := range shapes {
-		all = append(all, s.workload(p, s.name, "produce "+s.title, producing, false))
+		contestants := few
+		if s.job.connections > 4 {
+			contestants = many // a loop is the roof of them
+		}
+		all = append(all, s.workload(p, s.name, "produce "+s.title, contestants, false))
 	}
 	return all
 }
