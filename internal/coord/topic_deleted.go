@@ -32,17 +32,25 @@ func (c *Coordinator) TopicDeleted(topic string) {
 // being written to the same partition of a topic is waited for: it may be for one
 // that has the name by now, and when it is settled is the time to look.
 func (c *Coordinator) removeGone(g *group) {
-	if g.state == Dead {
+	gone := func(topic string, o *offset) bool { return o.commits == 0 && c.topicGone(topic, o.value.topicID) }
+	if g.state == Dead || !g.hasOffset(gone) {
 		return
 	}
-	changes := g.deletions(func(topic string, o *offset) bool {
-		return o.commits == 0 && c.topicGone(topic, o.value.topicID)
-	})
-	if len(changes) == 0 {
-		return
-	}
+	changes := g.deletions(gone)
 	c.stats.OffsetsGone += int64(len(changes))
 	c.writeOffsets(g, changes, changesOf(g, changes), nil)
+}
+
+// hasOffset tells whether one of the offsets is such.
+func (g *group) hasOffset(such func(topic string, o *offset) bool) bool {
+	for topic, offsets := range g.offsets {
+		for _, o := range offsets {
+			if such(topic, o) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hasGone tells whether changes that were written are for a topic that is gone.
