@@ -29,7 +29,7 @@ func (c *Coordinator) check() error {
 				bytes += int64(pendingBytes + 2*len(id))
 			}
 			for topic, partitions := range g.offsets {
-				bytes += int64(len(topic))
+				bytes += int64(topicBytes + len(topic))
 				for _, o := range partitions {
 					bytes += int64(o.bytes())
 					offsets += present(o.value)
@@ -66,7 +66,7 @@ func (g *group) checkGroup(p *partition) error {
 	if p.groups[g.id] != g || g.partition != p {
 		return fmt.Errorf("is in partition %d as another", p.index)
 	}
-	awaiting, unsynced, static := 0, 0, 0
+	awaiting, unsynced, static, recordBytes := 0, 0, 0, 0
 	supported := map[string]int{}
 	for _, m := range g.order {
 		if g.members[m.id] != m || m.group != g {
@@ -93,6 +93,7 @@ func (g *group) checkGroup(p *partition) error {
 		for _, p := range m.protocols {
 			supported[p.Name]++
 		}
+		recordBytes += m.recordBytes()
 		if running := m.timer.index > 0; running == m.parked() {
 			return fmt.Errorf("member %s: its session runs: %v, it waits for an answer: %v", m.id, running, m.parked())
 		}
@@ -100,6 +101,9 @@ func (g *group) checkGroup(p *partition) error {
 	if len(g.members) != len(g.order) || len(g.static) != static || g.awaiting != awaiting || g.unsynced != unsynced {
 		return fmt.Errorf("counted %d members, %d static, %d awaiting, %d unsynced; there are %d, %d, %d, %d",
 			len(g.members), len(g.static), g.awaiting, g.unsynced, len(g.order), static, awaiting, unsynced)
+	}
+	if g.recordBytes != recordBytes {
+		return fmt.Errorf("counted %d bytes of its record, there are %d", g.recordBytes, recordBytes)
 	}
 	if len(supported) != len(g.supported) {
 		return fmt.Errorf("protocols %v, want %v", g.supported, supported)

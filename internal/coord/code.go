@@ -8,6 +8,7 @@ type Code int16
 
 // The codes that this package answers with.
 const (
+	UnknownServerError        Code = -1
 	None                      Code = 0
 	UnknownTopicOrPartition   Code = 3
 	OffsetMetadataTooLarge    Code = 12
@@ -30,6 +31,7 @@ const (
 )
 
 var codeNames = map[Code]string{
+	UnknownServerError:        "UNKNOWN_SERVER_ERROR",
 	None:                      "NONE",
 	UnknownTopicOrPartition:   "UNKNOWN_TOPIC_OR_PARTITION",
 	OffsetMetadataTooLarge:    "OFFSET_METADATA_TOO_LARGE",

@@ -52,7 +52,7 @@ type CommitPartition struct {
 func (r *CommitRequest) bytes() int {
 	n := groupBytes + len(r.Group)
 	for i := range r.Topics {
-		n += len(r.Topics[i].Topic)
+		n += topicBytes + len(r.Topics[i].Topic)
 		for j := range r.Topics[i].Partitions {
 			n += offsetBytes + len(r.Topics[i].Partitions[j].Metadata)
 		}
@@ -236,7 +236,7 @@ func (c *Coordinator) offsetOf(g *group, topic string, partition int32) *offset 
 	if partitions == nil {
 		partitions = map[int32]*offset{}
 		put(&g.offsets, topic, partitions)
-		c.bytes += int64(len(topic))
+		c.bytes += int64(topicBytes + len(topic))
 	}
 	o = &offset{}
 	partitions[partition] = o
@@ -266,6 +266,6 @@ func (c *Coordinator) removeOffset(g *group, topic string, partition int32) {
 	delete(g.offsets[topic], partition)
 	if len(g.offsets[topic]) == 0 {
 		delete(g.offsets, topic)
-		c.bytes -= int64(len(topic))
+		c.bytes -= int64(topicBytes + len(topic))
 	}
 }

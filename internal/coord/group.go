@@ -67,6 +67,9 @@ type group struct {
 	supported map[string]int // how many members offer a protocol
 	awaiting  int            // members with a parked join
 	unsynced  int            // members that were given the generation and have not sent SyncGroup
+	// recordBytes is what the members take of the group's record, at most, without
+	// their assignments.
+	recordBytes int
 
 	offsets map[string]map[int32]*offset
 	// commits counts offsets and deletions of them that are not settled.
@@ -75,14 +78,17 @@ type group struct {
 	written bool
 }
 
-// groupBytes, memberBytes, pendingBytes and offsetBytes are what a group, a
-// member, a member id that was given out and an offset take beside their strings,
-// about; measured by TestMemory.
+// groupBytes, memberBytes, protocolOverhead, pendingBytes, topicBytes and
+// offsetBytes are what a group, a member, a protocol of one, a member id that was
+// given out, a topic of which offsets are committed and an offset take beside
+// their strings, about; measured by TestMemory and TestMadeUpGroups.
 const (
-	groupBytes   = 1 << 10
-	memberBytes  = 1 << 10
-	pendingBytes = 256
-	offsetBytes  = 256
+	groupBytes       = 1 << 10
+	memberBytes      = 1 << 10
+	protocolOverhead = 128
+	pendingBytes     = 256
+	topicBytes       = 192
+	offsetBytes      = 256
 )
 
 // create makes a group that is not there.

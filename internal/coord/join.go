@@ -112,6 +112,8 @@ func (c *Coordinator) Join(r *JoinRequest, now time.Time) *Pending[JoinAnswer] {
 		return refuse(UnknownMemberID)
 	case g == nil && (r.ProtocolType == "" || len(r.Protocols) == 0):
 		return refuse(InconsistentGroupProtocol)
+	case !c.recordFits(g, r):
+		return refuse(GroupMaxSizeReached)
 	case g == nil:
 		g = c.create(p, r.Group)
 	case g.state == Dead:
@@ -128,6 +130,21 @@ func (c *Coordinator) Join(r *JoinRequest, now time.Time) *Pending[JoinAnswer] {
 		return c.joinAgain(g, r, now)
 	}
 	return c.joinNew(g, r, now)
+}
+
+// recordFits tells whether the group's record has room for what the member says of
+// itself. g may be nil.
+func (c *Coordinator) recordFits(g *group, r *JoinRequest) bool {
+	n := memberRecordBytes(r.Protocols, r.MemberID, r.Instance, r.ClientID, r.ClientHost)
+	if g != nil {
+		n += g.recordBytes
+		if m := g.members[r.MemberID]; m != nil {
+			n -= m.recordBytes()
+		} else if m := g.static[r.Instance]; m != nil {
+			n -= m.recordBytes()
+		}
+	}
+	return n <= c.settings.MaxRecordBytes/2
 }
 
 // accepts tells whether there is room for the member. While a group rebalances

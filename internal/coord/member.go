@@ -57,9 +57,40 @@ func (m *member) bytes() int {
 func protocolBytes(protocols []Protocol) int {
 	n := 0
 	for _, p := range protocols {
-		n += 64 + len(p.Name) + len(p.Metadata)
+		n += protocolOverhead + len(p.Name) + len(p.Metadata)
 	}
 	return n
+}
+
+// recordBytes is what the member takes of the record of its group, at most, without
+// its assignment.
+func (m *member) recordBytes() int {
+	return memberRecordBytes(m.protocols, m.id, m.instance, m.clientID, m.clientHost)
+}
+
+// memberRecordBytes is what a member takes that is called so in the record of its
+// group, whichever of the protocols is chosen.
+func memberRecordBytes(protocols []Protocol, names ...string) int {
+	n := 0
+	for _, p := range protocols {
+		n = max(n, len(p.Metadata))
+	}
+	for _, name := range names {
+		n += len(name)
+	}
+	return n + 64 // lengths, timeouts
+}
+
+// count and discount keep what members take, of memory and of the record of their
+// group: before a member changes, and after that.
+func (c *Coordinator) count(m *member) {
+	c.bytes += int64(m.bytes())
+	m.group.recordBytes += m.recordBytes()
+}
+
+func (c *Coordinator) discount(m *member) {
+	c.bytes -= int64(m.bytes())
+	m.group.recordBytes -= m.recordBytes()
 }
 
 // parked tells whether the member waits for an answer.
@@ -101,7 +132,7 @@ func (c *Coordinator) add(m *member, protocolType string) {
 	}
 	m.timer.owner = m
 	c.stats.Members++
-	c.bytes += int64(m.bytes())
+	c.count(m)
 }
 
 // remove takes a member out of its group. What it waits for is answered.
@@ -125,7 +156,7 @@ func (c *Coordinator) remove(m *member) {
 		}
 	}
 	c.stats.Members--
-	c.bytes -= int64(m.bytes())
+	c.discount(m)
 }
 
 // withdraw takes back what a member offers.
@@ -140,14 +171,14 @@ func (g *group) withdraw(m *member) {
 // update changes what a member has asked for.
 func (c *Coordinator) update(m *member, r *JoinRequest) {
 	g := m.group
-	c.bytes -= int64(m.bytes())
+	c.discount(m)
 	g.withdraw(m)
 	m.protocols = r.protocols()
 	for _, p := range m.protocols {
 		g.supported[p.Name]++
 	}
 	m.sessionTimeout, m.rebalanceTimeout = r.SessionTimeout, r.rebalanceTimeout()
-	c.bytes += int64(m.bytes())
+	c.count(m)
 }
 
 // assign gives a member its part.
@@ -170,9 +201,9 @@ func (c *Coordinator) replace(m *member, id string, r *JoinRequest) {
 		g.leader = id
 	}
 	delete(g.members, m.id)
-	c.bytes -= int64(m.bytes())
+	c.discount(m)
 	m.id, m.clientID, m.clientHost = id, r.ClientID, r.ClientHost
-	c.bytes += int64(m.bytes())
+	c.count(m)
 	g.members[id] = m
 	c.update(m, r)
 }

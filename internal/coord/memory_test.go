@@ -3,6 +3,7 @@ package coord
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -68,20 +69,22 @@ func startGroups(t testing.TB, groups, members int) (c *Coordinator, ids [][]str
 	return c, ids, now
 }
 
+// liveHeap is what is in use after a collection.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // A member takes at most 8 KiB, all in all, and what Settings.MaxBytes counts is
 // what it takes, about.
 func TestMemory(t *testing.T) {
-	heap := func() int64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	const groups, members = 1000, 3
-	before := heap()
+	before := liveHeap()
 	c, _, _ := startGroups(t, groups, members)
-	taken := heap() - before
+	taken := liveHeap() - before
 	counted := c.Stats().Bytes
 	t.Logf("%d bytes a member, %d counted, %d of them metadata and assignment", taken/(groups*members), counted/(groups*members), 3*256)
 	if per := taken / (groups * members); per > 8<<10 {
@@ -91,6 +94,84 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d bytes are taken, %d are counted", taken, counted)
 	}
 	runtime.KeepAlive(c)
+}
+
+// However many groups a client makes up, they take no more than Settings.MaxBytes,
+// about: then it is told to try again, and groups that are there go on.
+func TestMadeUpGroups(t *testing.T) {
+	const most = 8 << 20
+	long := strings.Repeat("x", 30_000)
+	now := time.Unix(1_700_000_000, 0)
+	join := func(c *Coordinator, r JoinRequest) Code {
+		r.ClientID, r.SessionTimeout, r.ProtocolType = "c", 30*time.Minute, "consumer"
+		if r.Protocols == nil {
+			r.Protocols = []Protocol{{Name: "range"}}
+		}
+		a, done := c.Join(&r, now).Poll(nil)
+		if done && a.Code != MemberIDRequired {
+			return a.Code
+		}
+		return None
+	}
+	for name, ask := range map[string]func(c *Coordinator, i int) Code{
+		"by commits": func(c *Coordinator, i int) Code {
+			r := commitRequest(t, fmt.Sprint(i), "", -1, "t 0 1")
+			a, _ := c.Commit(r, now).Poll(nil)
+			return a
+		},
+		"by commits with long names": func(c *Coordinator, i int) Code {
+			r := commitRequest(t, fmt.Sprint(i, long), "", -1, "t 0 1")
+			r.Topics[0].Partitions[0].Metadata = long[:4096]
+			a, _ := c.Commit(r, now).Poll(nil)
+			return a
+		},
+		"by offsets of one": func(c *Coordinator, i int) Code {
+			a, _ := c.Commit(commitRequest(t, "g", "", -1, fmt.Sprintf("topic-%d 0 1", i)), now).Poll(nil)
+			return a
+		},
+		"by joins": func(c *Coordinator, i int) Code { return join(c, JoinRequest{Group: fmt.Sprint(i)}) },
+		"by joins without an id": func(c *Coordinator, i int) Code {
+			return join(c, JoinRequest{Group: fmt.Sprint(i), RequireMemberID: true})
+		},
+		"by ids of one": func(c *Coordinator, i int) Code { return join(c, JoinRequest{Group: "g", RequireMemberID: true}) },
+		"by members that say much": func(c *Coordinator, i int) Code {
+			return join(c, JoinRequest{Group: fmt.Sprint(i), Protocols: []Protocol{{"range", make([]byte, 1<<20)}}})
+		},
+		"by many protocols": func(c *Coordinator, i int) Code {
+			r := JoinRequest{Group: fmt.Sprint(i)}
+			for n := range 1000 {
+				r.Protocols = append(r.Protocols, Protocol{Name: fmt.Sprint(n)})
+			}
+			return join(c, r)
+		},
+	} {
+		log := &nullLog{}
+		c, err := New(Options{Settings: Settings{MaxBytes: most, Partitions: 1}, Log: log}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Loaded(0, now)
+		kept := commitRequest(t, "kept", "", -1, "t 0 1")
+		c.Commit(kept, now)
+		log.settle(c, now)
+		before, asked, code := liveHeap(), 0, None
+		for ; code == None && asked < 1_000_000; asked++ {
+			code = ask(c, asked)
+			log.settle(c, now)
+		}
+		taken := liveHeap() - before
+		t.Logf("%s: %d were taken, %d bytes, %d counted", name, asked-1, taken, c.Stats().Bytes)
+		if code != CoordinatorNotAvailable || taken > most*3/2 {
+			t.Errorf("%s: %d were taken, with %d bytes, then %v", name, asked, taken, code)
+		}
+		if _, code := c.FetchOffsets("kept", nil); code != None {
+			t.Errorf("%s: a group that is there: %v", name, code)
+		}
+		if code := is(&lab{t: t}, c.DeleteGroup("none", now)); code != GroupIDNotFound {
+			t.Errorf("%s: %v", name, code)
+		}
+		runtime.KeepAlive(c)
+	}
 }
 
 // BenchmarkHeartbeat is one heartbeat among 3,000 members.

@@ -417,6 +417,7 @@ func TestSettings(t *testing.T) {
 	f("MaxGroupSize is -2", Settings{MaxGroupSize: -2})
 	f("OffsetRetention is -1ns", Settings{OffsetRetention: -1})
 	f("RetentionCheck is -1ns", Settings{RetentionCheck: -1})
+	f("MaxRecordBytes is 1000, want at least 524288", Settings{MaxRecordBytes: 1000})
 	f("MaxBytes is -1", Settings{MaxBytes: -1})
 	if err := (Settings{}).Validate(); err != nil {
 		t.Error(err)

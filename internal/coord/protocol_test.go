@@ -509,3 +509,52 @@ func TestLeave(t *testing.T) {
 		t.Errorf("%v %v", code, r.Members[0].Code)
 	}
 }
+
+// What members say of themselves and their assignments fit one record of the log: a
+// member that says too much is not taken, nor an assignment that is too large, and
+// the group goes on without.
+func TestRecordBound(t *testing.T) {
+	l := newLab(t, Settings{MaxRecordBytes: 512 << 10})
+	says := func(bytes int) func(r *JoinRequest) {
+		return func(r *JoinRequest) {
+			r.Protocols = []Protocol{{"range", make([]byte, bytes)}, {"other", make([]byte, bytes/2)}}
+		}
+	}
+	if a := l.joined(l.join("", says(257<<10))); a.Code != GroupMaxSizeReached {
+		t.Errorf("alone: %v", a.Code)
+	}
+	l.state(Dead, 0)
+	first := l.join("", says(200<<10))
+	second := l.join("", says(50<<10))
+	if a := l.joined(l.join("", says(7<<10))); a.Code != GroupMaxSizeReached {
+		t.Errorf("beside others: %v", a.Code)
+	}
+	l.joinPhase()
+	a, b := l.joined(first), l.joined(second)
+	if a.Code != None || b.Code != None || a.Leader != a.MemberID {
+		t.Fatalf("%+v, %+v", a, b)
+	}
+	if s := is(l, l.sync(a.MemberID, a.Generation, Assignment{a.MemberID, make([]byte, 200<<10)})); s.Code != UnknownServerError {
+		t.Errorf("assignment: %v", s.Code)
+	}
+	if len(l.log) > 0 {
+		t.Errorf("%v was written", l.log)
+	}
+	if s := is(l, l.sync(a.MemberID, a.Generation, Assignment{a.MemberID, make([]byte, 100<<10)})); s.Code != None {
+		t.Errorf("assignment: %v", s.Code)
+	}
+	for _, records := range l.log {
+		if n := len(records[0].Key) + len(records[0].Value); n > 512<<10 {
+			t.Errorf("a record of %d bytes was written", n)
+		}
+	}
+	// Who is there may say something else of itself, within the bound.
+	if a := l.joined(l.join(b.MemberID, says(60<<10))); a.Code != GroupMaxSizeReached {
+		t.Errorf("more: %v", a.Code)
+	}
+	again := l.join(a.MemberID, says(1<<10))
+	l.join(b.MemberID, says(200<<10))
+	if a := l.joined(again); a.Code != None || len(a.Members) != 2 {
+		t.Errorf("less: %+v", a)
+	}
+}

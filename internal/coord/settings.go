@@ -31,6 +31,11 @@ type Settings struct {
 	// RetentionCheck is how often each group is looked at for that
 	// (offsets.retention.check.interval.ms). Default 10 minutes.
 	RetentionCheck time.Duration
+	// MaxRecordBytes is the largest record that the log takes; a group is one, with
+	// what each member says of itself and its assignment. At half of it, which is
+	// for the former, no member joins, and an assignment that does not fit is
+	// refused. Default 16 MiB, at least 512 KiB.
+	MaxRecordBytes int
 	// MaxBytes bounds the memory of all groups, about: at the bound no member
 	// joins, no new offset is committed, and clients are told to try again.
 	// Default 1 GiB. What is replayed is taken all the same.
@@ -60,6 +65,9 @@ func (s Settings) withDefaults() Settings {
 	s.MaxMetadata = max(0, s.MaxMetadata)
 	set(&s.OffsetRetention, 7*24*time.Hour)
 	set(&s.RetentionCheck, 10*time.Minute)
+	if s.MaxRecordBytes == 0 {
+		s.MaxRecordBytes = 16 << 20
+	}
 	if s.MaxBytes == 0 {
 		s.MaxBytes = 1 << 30
 	}
@@ -82,6 +90,8 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("coord: OffsetRetention is %v, want at least 1ms", d.OffsetRetention)
 	case d.RetentionCheck < time.Millisecond:
 		return fmt.Errorf("coord: RetentionCheck is %v, want at least 1ms", d.RetentionCheck)
+	case d.MaxRecordBytes < 512<<10:
+		return fmt.Errorf("coord: MaxRecordBytes is %d, want at least %d", d.MaxRecordBytes, 512<<10)
 	case d.MaxBytes < 1:
 		return fmt.Errorf("coord: MaxBytes is %d, want at least 1", d.MaxBytes)
 	}

@@ -21,6 +21,10 @@ type Assignment struct {
 	Data     []byte
 }
 
+// groupRecordBytes is what the record of a group takes beside its members, at most:
+// four strings, and lengths.
+const groupRecordBytes = 4*maxString + 64
+
 // bytes is what the assignments take.
 func (r *SyncRequest) bytes() int {
 	n := 0
@@ -72,7 +76,11 @@ func (c *Coordinator) Sync(r *SyncRequest, now time.Time) *Pending[SyncAnswer] {
 		return answered(c, g.assignmentOf(m))
 	}
 	assigns := g.leader == m.id && !g.assigning
-	if assigns && !c.room(r.bytes()) {
+	switch {
+	case !assigns:
+	case g.recordBytes+r.bytes()+groupRecordBytes > c.settings.MaxRecordBytes:
+		return refuse(UnknownServerError) // as Kafka does; the next attempt would be no better
+	case !c.room(r.bytes()):
 		return refuse(CoordinatorNotAvailable)
 	}
 	c.hasSynced(m)

@@ -10,7 +10,8 @@ import (
 // OffsetFetch (key 9), versions 1 to 9: up to where groups have read partitions.
 // Where nothing is committed the offset is -1, without an error, also for a
 // group that is not there. A partition or a group that is named again is
-// answered once.
+// answered once. When what groups have committed is more than a frame may have,
+// those that are left are COORDINATOR_NOT_AVAILABLE, which clients ask again.
 //
 // Version 2 asks with no topics for all that a group has and has an error for
 // the whole, 5 has leader epochs, 6 is flexible, 7 waits for transactions, of
@@ -38,10 +39,20 @@ func (s *session) offsetFetch(r *request, out *netloop.Out) error {
 		}
 		s.fetchOffsetsOf(m.Group, asked, m.Version, response)
 	}
+	room := s.node.Limits().MaxFrameBytes
 	groups := occurrencesOf(m.Groups, func(g *kmsg.OffsetFetchRequestGroup) string { return g.Group })
 	for i := range m.Groups {
-		if groups.take(m.Groups[i].Group) > 0 {
-			response.Groups = append(response.Groups, s.fetchOffsets(m.Groups[i].Group, m.Groups[i].Topics))
+		name := m.Groups[i].Group
+		switch {
+		case groups.take(name) == 0:
+		case room <= 0:
+			refused := kmsg.NewOffsetFetchResponseGroup()
+			refused.Group, refused.ErrorCode = name, int16(coord.CoordinatorNotAvailable)
+			response.Groups = append(response.Groups, refused)
+		default:
+			g := s.fetchOffsets(name, m.Groups[i].Topics)
+			response.Groups = append(response.Groups, g)
+			room -= fetchedBytes(&g)
 		}
 	}
 	s.answer(&r.header, response, out)
@@ -100,6 +111,7 @@ func readFetchedIndexes(r *reader) []int32 {
 func (s *session) fetchOffsetsOf(group string, asked []kmsg.OffsetFetchRequestGroupTopic, version int16, response *kmsg.OffsetFetchResponse) {
 	fetched := s.fetchOffsets(group, asked)
 	response.ErrorCode = fetched.ErrorCode
+	response.Topics = make([]kmsg.OffsetFetchResponseTopic, 0, len(fetched.Topics))
 	if fetched.ErrorCode != 0 && version < 2 {
 		fetched.Topics = refusedOffsets(asked, fetched.ErrorCode)
 	}
@@ -130,10 +142,13 @@ func refusedOffsets(asked []kmsg.OffsetFetchRequestGroupTopic, errorCode int16) 
 	return refused
 }
 
+// noMetadata is never changed.
+var noMetadata string
+
 // noOffset is the answer for a partition of which nothing is committed.
 func noOffset(index int32) kmsg.OffsetFetchResponseGroupTopicPartition {
 	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = index, -1, -1, new(string)
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = index, -1, -1, &noMetadata
 	return p
 }
 
@@ -164,13 +179,29 @@ func (s *session) fetchOffsets(group string, asked []kmsg.OffsetFetchRequestGrou
 	return answer
 }
 
+// fetchedBytes is what an answer takes, about.
+func fetchedBytes(g *kmsg.OffsetFetchResponseGroup) int {
+	n := 0
+	for i := range g.Topics {
+		n += len(g.Topics[i].Topic)
+		for j := range g.Topics[i].Partitions {
+			n += int(sizeOf(g.Topics[i].Partitions[j])) + len(*g.Topics[i].Partitions[j].Metadata)
+		}
+	}
+	return n
+}
+
 // distinctPartitions returns the partitions that are asked for, each once; nil
 // for nil.
 func distinctPartitions(asked []kmsg.OffsetFetchRequestGroupTopic) []coord.TopicPartitions {
 	if asked == nil {
 		return nil
 	}
-	seen := map[topicPartition]bool{}
+	count := 0
+	for i := range asked {
+		count += len(asked[i].Partitions)
+	}
+	seen := make(map[topicPartition]bool, count)
 	distinct := make([]coord.TopicPartitions, 0, len(asked))
 	for _, t := range asked {
 		of := coord.TopicPartitions{Topic: t.Topic, Partitions: make([]int32, 0, len(t.Partitions))}

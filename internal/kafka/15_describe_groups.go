@@ -10,7 +10,9 @@ import (
 )
 
 // DescribeGroups (key 15), versions 0 to 6: what groups do, and their members. A
-// group that is named again is described once.
+// group that is named again is described once. When what there is to say of the
+// groups is more than a frame may have, those that are left are
+// COORDINATOR_NOT_AVAILABLE, which clients ask again.
 //
 // Version 3 has the operations that the client may carry out, 4 static members,
 // 5 is flexible, 6 has GROUP_ID_NOT_FOUND and a text for a group that is not
@@ -27,10 +29,19 @@ func (s *session) describeGroups(r *request, out *netloop.Out) error {
 		return err
 	}
 	response := kmsg.NewPtrDescribeGroupsResponse()
+	room := s.node.Limits().MaxFrameBytes
 	names := occurrencesOf(m.Groups, func(name *string) string { return *name })
 	for _, name := range m.Groups {
-		if names.take(name) > 0 {
-			response.Groups = append(response.Groups, s.describeGroup(name, m))
+		switch {
+		case names.take(name) == 0:
+		case room <= 0:
+			response.Groups = append(response.Groups, refusedDescription(name, coord.CoordinatorNotAvailable, m))
+		default:
+			d := s.describeGroup(name, m)
+			response.Groups = append(response.Groups, d)
+			for i := range d.Members {
+				room -= len(d.Members[i].ProtocolMetadata) + len(d.Members[i].MemberAssignment)
+			}
 		}
 	}
 	s.answer(&r.header, response, out)
@@ -52,11 +63,17 @@ func readDescribeGroups(r *reader, version int16) (*kmsg.DescribeGroupsRequest, 
 	return m, r.end()
 }
 
-func (s *session) describeGroup(name string, m *kmsg.DescribeGroupsRequest) kmsg.DescribeGroupsResponseGroup {
-	of, code := s.groups().Describe(name)
+// refusedDescription is the answer for a group of which nothing is said but a code.
+func refusedDescription(name string, code coord.Code, m *kmsg.DescribeGroupsRequest) kmsg.DescribeGroupsResponseGroup {
 	d := kmsg.NewDescribeGroupsResponseGroup()
 	d.Group, d.ErrorCode = name, int16(code)
 	d.AuthorizedOperations = operations(m.IncludeAuthorizedOperations, groupOperations)
+	return d
+}
+
+func (s *session) describeGroup(name string, m *kmsg.DescribeGroupsRequest) kmsg.DescribeGroupsResponseGroup {
+	of, code := s.groups().Describe(name)
+	d := refusedDescription(name, code, m)
 	if code != coord.None {
 		return d
 	}

@@ -66,6 +66,7 @@ func groupSettings(layers brokerconfig.Layers) coord.Settings {
 		MaxMetadata:           int(layers.Int("offset.metadata.max.bytes")),
 		OffsetRetention:       time.Duration(layers.Int("offsets.retention.minutes")) * time.Minute,
 		RetentionCheck:        ms("offsets.retention.check.interval.ms"),
+		MaxRecordBytes:        offsetsMessageBytes - 4<<10, // of which a batch needs a little
 	}
 	// What is 0 there means none, and the default here.
 	if s.InitialRebalanceDelay == 0 {
