@@ -239,20 +239,11 @@ func (m *scriptMember) commit(t *testing.T) {
 // await waits until missing, which is called with mu held, returns nothing.
 func (r *groupRun) await(t *testing.T, missing func() string) {
 	t.Helper()
-	ctx := limit(t)
-	for {
+	awaitFor(t, func() string {
 		r.mu.Lock()
-		what := missing()
-		r.mu.Unlock()
-		if what == "" {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+		defer r.mu.Unlock()
+		return missing()
+	})
 }
 
 // awaitShared waits until each partition has one owner among the members that

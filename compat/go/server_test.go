@@ -137,6 +137,24 @@ func limit(t *testing.T) context.Context {
 	return ctx
 }
 
+// awaitFor waits until missing returns nothing; the test fails with what it has
+// returned when a client has hung.
+func awaitFor(t *testing.T, missing func() string) {
+	t.Helper()
+	ctx := limit(t)
+	for {
+		what := missing()
+		if what == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // moduleVersion is the version of a module that go.mod requires, without its v.
 func moduleVersion(t *testing.T, path string) string {
 	t.Helper()
