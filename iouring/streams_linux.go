@@ -126,8 +126,8 @@ func (d *Streams) Len() int { return d.open }
 // GiveBack gives a buffer that Received got back to the kernel.
 func (d *Streams) GiveBack(b Buffer) { d.buffers.GiveBack(b) }
 
-// Wake ends the wait of the Turn that goes on, or that comes next. It may be
-// called at any time before Close, by anybody.
+// Wake ends the wait of the Turn that goes on, or that comes next. Anybody may
+// call it at any time; after Close it is an error.
 func (d *Streams) Wake() error {
 	_, err := d.wake.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0})
 	return err

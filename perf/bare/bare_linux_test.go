@@ -2,6 +2,7 @@ package bare
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/internal/needs"
+	"github.com/rollway/rollway/iouring"
 	"github.com/rollway/rollway/wire"
 	"github.com/rollway/rollway/zerocopy"
 )
@@ -85,14 +88,43 @@ func TestSink(t *testing.T) {
 
 // So does a sink on a loop, whether it syncs nothing, its files or a journal.
 func TestLoopSink(t *testing.T) {
-	f := func(o LoopSinkOptions, leastSyncs, mostSyncs int64) {
-		t.Helper()
-		o.Dir, o.Partitions = t.TempDir(), 2
-		sink := newLoopSink(t, o)
+	testLoopSink(t, func(sink *LoopSink) server {
 		l, err := ListenLoop(sink, congestion)
 		if err != nil {
 			t.Fatal(err)
 		}
+		return l
+	})
+}
+
+// So does one on a ring, with buffers that hold many frames, and with few that
+// hold no whole one.
+func TestRingSink(t *testing.T) {
+	for _, o := range []RingOptions{{}, {Buffers: 4, BufferBytes: 50}} {
+		testLoopSink(t, func(sink *LoopSink) server { return listenRing(t, sink, o) })
+	}
+}
+
+// listenRing starts a loop on a ring, or skips the test.
+func listenRing(t testing.TB, sink *LoopSink, o RingOptions) *RingLoop {
+	t.Helper()
+	l, err := ListenRing(sink, congestion, o)
+	if errors.Is(err, iouring.ErrUnavailable) {
+		needs.Feature(t, "io_uring", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func testLoopSink(t *testing.T, listen func(*LoopSink) server) {
+	t.Helper()
+	f := func(o LoopSinkOptions, leastSyncs, mostSyncs int64) {
+		t.Helper()
+		o.Dir, o.Partitions = t.TempDir(), 2
+		sink := newLoopSink(t, o)
+		l := listen(sink)
 		produceAll(t, o.Dir, connect(t, l, ""), connectMore(t, l))
 		if n := sink.Syncs(); n < leastSyncs || n > mostSyncs {
 			t.Errorf("%+v: %d syncs of 12 batches on 2 connections, want %d to %d", o, n, leastSyncs, mostSyncs)
@@ -135,16 +167,29 @@ func TestLoopFetcherBlocked(t *testing.T) {
 // A peer that sends more than its socket takes answers to gets all of them, in
 // order, once it reads.
 func TestLoopSinkBlocked(t *testing.T) {
-	const count = 20_000 // answers of 1 MB
-	l, err := ListenLoop(newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), congestion)
+	sink := newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1})
+	l, err := ListenLoop(sink, congestion)
 	if err != nil {
 		t.Fatal(err)
 	}
+	produceMuch(t, l, l.listener)
+}
+
+// So does one of a ring, which receives nothing more from it meanwhile.
+func TestRingSinkBlocked(t *testing.T) {
+	sink := newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1})
+	l := listenRing(t, sink, RingOptions{})
+	produceMuch(t, l, l.listener)
+}
+
+// produceMuch sends batches in one go and reads all answers.
+func produceMuch(t *testing.T, s server, listener int) {
+	const count = 20_000 // answers of 1 MB
 	// What is accepted inherits it.
-	if err := unix.SetsockoptInt(l.listener, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10); err != nil {
+	if err := unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10); err != nil {
 		t.Fatal(err)
 	}
-	conn := connect(t, l, "")
+	conn := connect(t, s, "")
 	if err := conn.SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
@@ -212,25 +257,13 @@ func produceAll(t *testing.T, dir string, conns ...*net.TCPConn) {
 
 // What a server cannot take ends the connection and is what Close returns.
 func TestRefusals(t *testing.T) {
-	check := func(conn *net.TCPConn, request []byte) {
-		t.Helper()
-		conn.Write(request)
-		conn.CloseWrite()
-		if p, err := io.ReadAll(conn); len(p) > 0 {
-			t.Errorf("answer of %d bytes, %v; want none", len(p), err)
-		}
-	}
 	f := func(h Handler, request []byte, want string) {
 		t.Helper()
-		check(dial(t, h, want), request)
+		wantRefused(t, dial(t, h, want), request)
 	}
-	newSinkOnLoop := func(request []byte, want string) {
+	onLoop := func(h LoopHandler, request []byte, want string) {
 		t.Helper()
-		check(dialLoop(t, newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), want), request)
-	}
-	produce := func(partition int32, batch []byte) []byte {
-		m := wire.Produce{Topic: []byte("t"), Partition: partition, Acks: wire.AcksAll, Batches: batch}
-		return m.AppendTo(nil, 1)
+		wantRefused(t, dialLoop(t, h, want), request)
 	}
 	sink := newSink(t, SinkOptions{Dir: t.TempDir(), Partitions: 1})
 	f(sink, produce(1, make([]byte, 100)), "partition 1, want one below 1")
@@ -240,11 +273,9 @@ func TestRefusals(t *testing.T) {
 	f(sink, make([]byte, 100), "bad head check")
 	f(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
 
-	newSinkOnLoop(produce(1, make([]byte, 100)), "partition 1, want one below 1")
-	newSinkOnLoop(produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
-	newSinkOnLoop(make([]byte, 100), "bad head check")
-	check(dialLoop(t, &Fetcher{}, "Produce"), produce(0, make([]byte, 100)))
-	check(dialLoop(t, &Fetcher{}, "frame of more than 4096 bytes"), produce(0, make([]byte, requestBytes)))
+	refusedBySink(t, func(sink *LoopSink, want string) *net.TCPConn { return dialLoop(t, sink, want) })
+	onLoop(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
+	onLoop(&Fetcher{}, produce(0, make([]byte, requestBytes)), "frame of more than 4096 bytes")
 
 	if _, err := NewSink(SinkOptions{Dir: "/missing", Partitions: 1}); err == nil {
 		t.Error("sink in a missing directory: no error")
@@ -267,6 +298,48 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%+v: no error", o)
 		}
 	}
+}
+
+// A ring refuses what a loop does.
+func TestRingRefusals(t *testing.T) {
+	refusedBySink(t, func(sink *LoopSink, want string) *net.TCPConn {
+		return connect(t, listenRing(t, sink, RingOptions{}), want)
+	})
+	sink := newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1})
+	if _, err := ListenRing(sink, "teleport", RingOptions{}); err == nil {
+		t.Error("ring with congestion control teleport: no error")
+	}
+	if _, err := ListenRing(sink, congestion, RingOptions{Buffers: 3}); err == nil {
+		t.Error("ring with 3 buffers: no error")
+	}
+}
+
+// refusedBySink sends a new sink for each what it cannot take.
+func refusedBySink(t *testing.T, dial func(sink *LoopSink, want string) *net.TCPConn) {
+	t.Helper()
+	f := func(request []byte, want string) {
+		t.Helper()
+		wantRefused(t, dial(newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), want), request)
+	}
+	f(produce(1, make([]byte, 100)), "partition 1, want one below 1")
+	f(produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
+	f(make([]byte, 100), "bad head check")
+}
+
+// wantRefused sends a request that must have no answer.
+func wantRefused(t *testing.T, conn *net.TCPConn, request []byte) {
+	t.Helper()
+	conn.Write(request)
+	conn.CloseWrite()
+	if p, err := io.ReadAll(conn); len(p) > 0 {
+		t.Errorf("answer of %d bytes, %v; want none", len(p), err)
+	}
+}
+
+// produce returns the frame of a Produce.
+func produce(partition int32, batch []byte) []byte {
+	m := wire.Produce{Topic: []byte("t"), Partition: partition, Acks: wire.AcksAll, Batches: batch}
+	return m.AppendTo(nil, 1)
 }
 
 // server is any of the servers.

@@ -12,7 +12,8 @@
 // Loop serves all connections by one thread and epoll: a Fetcher by sendfile, or
 // a LoopSink, which writes what a wakeup brought on all connections by one
 // pwritev for each partition, and makes it durable by one fdatasync for each, or
-// by one of a journal.
+// by one of a journal. RingLoop does that for a LoopSink by io_uring: multishot
+// receive into provided buffers, out of which the batches are written.
 //
 // What a careful author of such a loop would do is done here too: an explicit
 // offset and MSG_MORE for sendfile, large receive buffers and one pwritev for
