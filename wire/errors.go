@@ -51,7 +51,7 @@ const (
 	CodeUnknownGroup           Code = 28 // no group has this id
 	CodeGroupNotEmpty          Code = 29 // the group has members, who alone may commit its offsets; it cannot be deleted
 	CodeGroupsLoading          Code = 30 // the groups are being loaded after a start
-	CodeGroupUnavailable       Code = 31 // the group takes no change now: there is no memory for it, it is being deleted, or it could not be written
+	CodeGroupUnavailable       Code = 31 // the group takes no change now: there is no memory for it, it is being deleted, it could not be written, or what is known of it cannot be read
 	CodeOffsetMetadataTooLarge Code = 32 // the metadata of an offset is longer than the server keeps; offsets that the text does not name are committed
 )
 

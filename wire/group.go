@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // GroupState is what a group is doing.
 type GroupState uint8
 
@@ -70,9 +72,11 @@ const groupEntryMinSize = 2 + 1 + 2
 // GroupList answers a ListGroups.
 //
 //	at  len  field
-//	 0    .  groups  array of GroupEntry, in the order of the bytes of their ids
+//	 0    .  groups   array of GroupEntry, in the order of the bytes of their ids
+//	 .    .  missing  array of i32: partitions of the offsets log that cannot be read, whose groups are not among them
 type GroupList struct {
-	Groups []GroupEntry
+	Groups  []GroupEntry
+	Missing []int32
 }
 
 // Check returns an Error if a field is out of range.
@@ -83,6 +87,9 @@ func (m *GroupList) Check() error {
 		c.text("group", g.Group, 0, MaxGroupString)
 		c.groupState(g.State)
 		c.text("protocol type", g.ProtocolType, 0, MaxGroupString)
+	}
+	for _, p := range m.Missing {
+		c.within("missing", int64(p), 0, math.MaxInt32)
 	}
 	return c.result()
 }
@@ -96,6 +103,10 @@ func (m *GroupList) AppendTo(dst []byte, requestID uint32) []byte {
 		dst = appendString(dst, g.Group)
 		dst = append(dst, uint8(g.State))
 		dst = appendString(dst, g.ProtocolType)
+	}
+	dst = appendU32(dst, uint32(len(m.Missing)))
+	for _, p := range m.Missing {
+		dst = appendI32(dst, p)
 	}
 	return endFrame(dst, at, Head{Kind: KindGroupList, RequestID: requestID}, 0)
 }
@@ -113,6 +124,12 @@ func ParseGroupList(f Frame) (GroupList, error) {
 			State:        GroupState(r.u8("state")),
 			ProtocolType: r.text("protocol type"),
 		}
+	}
+	if n := r.count("missing", 4); n > 0 {
+		m.Missing = make([]int32, n)
+	}
+	for i := range m.Missing {
+		m.Missing[i] = r.i32("missing")
 	}
 	if err := r.close(); err != nil {
 		return GroupList{}, err

@@ -261,8 +261,9 @@ func samples() []sample {
 			{Len: 4, Name: "topics[0].partitions[0].leaderEpoch"}, {Len: 3, Name: "topics[0].partitions[0].metadata"},
 		}},
 		{name: "list_groups", id: 17, m: &ListGroups{}},
-		{name: "group_list", id: 17, m: &GroupList{Groups: []GroupEntry{{Group: "billing", State: GroupStable, ProtocolType: "consumer"}}}, fields: []golden.Field{
+		{name: "group_list", id: 17, m: &GroupList{Groups: []GroupEntry{{Group: "billing", State: GroupStable, ProtocolType: "consumer"}}, Missing: []int32{7}}, fields: []golden.Field{
 			{Len: 4, Name: "groups, count"}, {Len: 9, Name: "groups[0].group"}, {Len: 1, Name: "groups[0].state"}, {Len: 10, Name: "groups[0].protocolType"},
+			{Len: 4, Name: "missing, count"}, {Len: 4, Name: "missing[0]"},
 		}},
 		{name: "describe_group", id: 18, m: &DescribeGroup{Group: "billing"}, fields: []golden.Field{{Len: 9, Name: "group"}}},
 		{name: "group_description", id: 18, m: &GroupDescription{

@@ -161,8 +161,8 @@ func (c *connection) completeGroups(cmd *cobra.Command, _ []string, _ string) ([
 	c.timeout = time.Second
 	var names []string
 	err := c.with(cmd, func(ctx context.Context, cl *client.Client) error {
-		groups, err := cl.ListGroups(ctx)
-		for _, g := range groups {
+		list, err := cl.ListGroups(ctx)
+		for _, g := range list.Groups {
 			names = append(names, g.Group)
 		}
 		return err

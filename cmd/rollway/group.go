@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -32,11 +33,11 @@ func (p *program) newGroupList() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, cl *client.Client) error {
-				groups, err := retry(ctx, func() ([]wire.GroupEntry, error) { return cl.ListGroups(ctx) })
+				list, err := retry(ctx, func() (wire.GroupList, error) { return cl.ListGroups(ctx) })
 				if err != nil {
 					return err
 				}
-				return p.printGroups(groups, json)
+				return errors.Join(p.printGroups(list.Groups, json), missingGroups(list.Missing))
 			})
 		},
 	}
@@ -65,6 +66,16 @@ func (p *program) printGroups(groups []wire.GroupEntry, json bool) error {
 		t.add(g.Group, g.State.String(), orDash(g.ProtocolType))
 	}
 	return t.write(p.stdout)
+}
+
+// missingGroups says which partitions of the offsets log have groups that are not
+// in a list; nil: none has.
+func missingGroups(partitions []int32) error {
+	if len(partitions) == 0 {
+		return nil
+	}
+	return fmt.Errorf("list groups: those in partition %s of the offsets log are missing: the server cannot read it and has logged why; mend it and start the server again",
+		strings.Trim(strings.ReplaceAll(fmt.Sprint(partitions), " ", ", "), "[]"))
 }
 
 // orDash writes a dash for nothing.

@@ -73,7 +73,7 @@ type Stats struct {
 
 // New returns a coordinator whose partitions are all still to be loaded: until
 // Loaded is called for a partition its groups are answered
-// CoordinatorLoadInProgress.
+// CoordinatorLoadInProgress, and for ever if it is Unloadable.
 //
 // Errors: those of Settings.Validate.
 func New(o Options, now time.Time) (*Coordinator, error) {
@@ -175,7 +175,7 @@ func (c *Coordinator) partitionOf(group string) (*partition, Code) {
 	}
 	p := &c.partitions[PartitionOf(group, c.settings.Partitions)]
 	switch p.state {
-	case loading:
+	case loading, unloadable:
 		return p, CoordinatorLoadInProgress
 	case closed:
 		return p, NotCoordinator
@@ -207,6 +207,7 @@ type partitionState uint8
 
 const (
 	loading partitionState = iota
+	unloadable
 	serving
 	closed
 )

@@ -54,7 +54,8 @@ const classicType = "classic"
 
 // List carries out ListGroups: the groups in one of the states and of one of the
 // types, by Kafka's names in any case; none means all. They are sorted by name.
-// While a partition is loaded its groups are missing and the Code tells so.
+// While a partition is loaded its groups are missing and the Code tells so; those
+// of one that is Unloadable are left out, as by Kafka, and Missing names it.
 func (c *Coordinator) List(states, types []string) ([]Listing, Code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,6 +69,8 @@ func (c *Coordinator) List(states, types []string) ([]Listing, Code) {
 		switch p.state {
 		case loading:
 			code = CoordinatorLoadInProgress
+			continue
+		case unloadable:
 			continue
 		case closed:
 			return nil, NotCoordinator

@@ -94,6 +94,34 @@ func (c *Coordinator) replayGroup(g *group, v *groupValue) {
 	}
 }
 
+// Unloadable tells that the records of a partition cannot be read. Its groups stay
+// as they are answered while it is loaded: to go on with what is not known would
+// have consumers begin anew. Without it nobody could list the others.
+func (c *Coordinator) Unloadable(partition int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := &c.partitions[partition]; p.state == loading {
+		p.state = unloadable
+	}
+}
+
+// PartitionOf returns the partition that the records of a group are in.
+func (c *Coordinator) PartitionOf(group string) int32 {
+	return PartitionOf(group, c.settings.Partitions)
+}
+
+// Missing returns the partitions that are Unloadable, in their order.
+func (c *Coordinator) Missing() (partitions []int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.partitions {
+		if c.partitions[i].state == unloadable {
+			partitions = append(partitions, int32(i))
+		}
+	}
+	return partitions
+}
+
 // Loaded tells that all records of a partition are replayed: its groups are
 // served from now on, and the sessions of their members begin. What was committed
 // for topics that are gone is removed: a crash may have come between the deletion

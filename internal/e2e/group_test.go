@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -189,4 +190,40 @@ func (g *groupTest) checkCommitted(least []int64) {
 			g.t.Errorf("partition %d: offset %d is committed, and %d was not printed", p, off, off-1)
 		}
 	}
+}
+
+// A partition of the offsets log that is damaged costs its groups: the others are
+// listed, and the command says which partition is missing and fails.
+func TestGroupsOfDamagedLog(t *testing.T) {
+	data := t.TempDir()
+	s := startServer(t, data)
+	s.run(nil, "topic", "create", "orders")
+	const groups = 6
+	for i := range groups {
+		s.run(nil, "group", "reset", fmt.Sprint("group-", i), "orders", "--to-latest")
+	}
+	s.stop()
+	logs := glob(t, data, "__consumer_offsets-*/*.log")
+	if len(logs) != groups {
+		t.Fatalf("%d logs, want one for each of %d groups", len(logs), groups)
+	}
+	dir := filepath.Base(filepath.Dir(logs[0]))
+	_, partition, _ := strings.Cut(dir, "-")
+	flip(t, logs[0], 1, 0)
+	s = startServer(t, data)
+
+	stdout, err := s.try(nil, "group", "list")
+	says(t, err, "partition "+partition+" of the offsets log")
+	lost := ""
+	for i := range groups {
+		if name := fmt.Sprint("group-", i); !strings.Contains(string(stdout), name+" ") {
+			lost += name
+		}
+	}
+	if len(lost) != len("group-0") {
+		t.Fatalf("%q is missing from\n%s", lost, stdout)
+	}
+	_, err = s.try(nil, "group", "describe", lost, "--timeout", "1s")
+	says(t, err, dir+", which cannot be read")
+	s.stop()
 }

@@ -2,8 +2,11 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/vfs"
@@ -84,6 +87,23 @@ func committed(t *testing.T, n *Node, group, topic string) int64 {
 	return 0
 }
 
+// listed returns the names of the groups, once all are loaded that can be.
+func listed(t *testing.T, n *Node) (names []string) {
+	t.Helper()
+	for range 20_000 {
+		list, code := n.Groups().List(nil, nil)
+		if code == coord.None {
+			for _, l := range list {
+				names = append(names, l.Group)
+			}
+			return names
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("groups are not loaded after 20 s")
+	return nil
+}
+
 // What a group has committed is there after a clean stop and after a power cut,
 // in as many partitions of the topic as it was made with.
 func TestGroupsLast(t *testing.T) {
@@ -134,6 +154,46 @@ func TestGroupsLast(t *testing.T) {
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A partition of the topic that cannot be read costs its groups, which are not
+// taken for new ones. The others are listed and go on.
+func TestUnreadableOffsets(t *testing.T) {
+	fs := vfs.NewFailing(vfs.NewMem("/groups"))
+	settings := map[string]string{"offsets.topic.num.partitions": "3"}
+	n := openGroupNode(t, fs, settings)
+	topics(t, n, "t")
+	const harmed = 1
+	var kept, lost []string
+	for i := range 12 {
+		name := fmt.Sprintf("group-%d", i)
+		commit(t, n, name, "t", int64(i))
+		if coord.PartitionOf(name, 3) == harmed {
+			lost = append(lost, name)
+		} else {
+			kept = append(kept, name)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fs.Arm(vfs.Fault{Op: vfs.OpRead, Suffix: fmt.Sprintf("%s-%d/%020d.log", OffsetsTopic, harmed, 0), N: 1, Err: unix.EIO, Stay: true})
+	n = openGroupNode(t, fs, settings)
+	defer n.Close()
+	names := listed(t, n)
+	slices.Sort(kept)
+	if !slices.Equal(names, kept) || len(lost) == 0 {
+		t.Errorf("listed are %v, want %v and not %v", names, kept, lost)
+	}
+	if got := n.Groups().Missing(); !slices.Equal(got, []int32{harmed}) {
+		t.Errorf("partitions %v are missing, want %d", got, harmed)
+	}
+	if _, code := n.Groups().FetchOffsets(lost[0], nil); code != coord.CoordinatorLoadInProgress {
+		t.Errorf("offsets of a group that is lost: %v", code)
+	}
+	if code := commit(t, n, kept[0], "t", 77); code != coord.None || committed(t, n, kept[0], "t") != 77 {
+		t.Errorf("a commit of another group: %v", code)
 	}
 }
 

@@ -17,9 +17,8 @@ import (
 const offsetsReadBytes = 1 << 20
 
 // loadOffsets replays what is in the topic of offsets into the coordinator,
-// partition by partition as they are recovered. Groups of a partition that
-// cannot be read stay as they are answered while it is loaded: to go on with
-// what is not known would have consumers begin anew.
+// partition by partition as they are recovered, and tells it of those that cannot
+// be read.
 func loadOffsets(ctx context.Context, e *engine.Engine, c *coord.Coordinator, partitions int32, log *slog.Logger) {
 	topic, err := e.Topic(OffsetsTopic)
 	if err != nil {
@@ -39,6 +38,7 @@ func loadOffsets(ctx context.Context, e *engine.Engine, c *coord.Coordinator, pa
 		case err != nil:
 			log.Error("offsets of groups cannot be loaded; those groups wait until the server starts again with the partition mended",
 				"topic", OffsetsTopic, "partition", index, "error", err)
+			c.Unloadable(index)
 		default:
 			c.Loaded(index, time.Now())
 		}

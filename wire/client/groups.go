@@ -27,13 +27,14 @@ func (c *Client) FetchOffset(ctx context.Context, group, topic string) ([]wire.T
 	return fetched.Topics, nil
 }
 
-// ListGroups returns all groups, in the order of the bytes of their ids.
-func (c *Client) ListGroups(ctx context.Context) ([]wire.GroupEntry, error) {
+// ListGroups returns all groups, in the order of the bytes of their ids, and which
+// partitions of the offsets log the server cannot read: groups are missing then.
+func (c *Client) ListGroups(ctx context.Context) (wire.GroupList, error) {
 	list, err := roundTrip(ctx, c, &wire.ListGroups{}, wire.KindGroupList, wire.ParseGroupList)
 	if err != nil {
-		return nil, fmt.Errorf("list groups: %w", err)
+		return wire.GroupList{}, fmt.Errorf("list groups: %w", err)
 	}
-	return list.Groups, nil
+	return list, nil
 }
 
 // DescribeGroup returns the members of a group and how far it is.

@@ -11,7 +11,7 @@ import (
 func TestGroups(t *testing.T) {
 	commit := wire.CommitOffset{Group: "g", Topic: "orders", Partitions: []wire.PartitionOffset{{Partition: 1, Offset: 42, LeaderEpoch: 3, Metadata: "m"}}}
 	fetched := wire.OffsetsFetched{Topics: []wire.TopicOffsets{{Topic: "orders", Partitions: commit.Partitions}}}
-	list := wire.GroupList{Groups: []wire.GroupEntry{{Group: "g", State: wire.GroupStable, ProtocolType: "consumer"}}}
+	list := wire.GroupList{Groups: []wire.GroupEntry{{Group: "g", State: wire.GroupStable, ProtocolType: "consumer"}}, Missing: []int32{7}}
 	description := wire.GroupDescription{Group: "g", State: wire.GroupStable, Members: []wire.GroupMember{{Member: "m-1"}}, Offsets: []wire.GroupOffset{{Topic: "orders", Lag: 8}}}
 	c := serve(t, func(s *fake) {
 		f := s.expect(wire.KindCommitOffset)
@@ -46,7 +46,7 @@ func TestGroups(t *testing.T) {
 	if got, err := c.FetchOffset(ctx, "g", "orders"); err != nil || !reflect.DeepEqual(got, fetched.Topics) {
 		t.Errorf("%+v %v", got, err)
 	}
-	if got, err := c.ListGroups(ctx); err != nil || !reflect.DeepEqual(got, list.Groups) {
+	if got, err := c.ListGroups(ctx); err != nil || !reflect.DeepEqual(got, list) {
 		t.Errorf("%+v %v", got, err)
 	}
 	if got, err := c.DescribeGroup(ctx, "g"); err != nil || !reflect.DeepEqual(got, description) {

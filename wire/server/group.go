@@ -25,10 +25,14 @@ func (s *session) listGroups(f wire.Frame, out *netloop.Out) error {
 		return err
 	}
 	groups, code := s.node.Groups().List(nil, nil)
-	if code != coord.None {
+	switch code {
+	case coord.None:
+	case coord.CoordinatorLoadInProgress:
+		return errStillLoading
+	default:
 		return s.groupRefusal("", code)
 	}
-	m := wire.GroupList{Groups: make([]wire.GroupEntry, 0, len(groups))}
+	m := wire.GroupList{Groups: make([]wire.GroupEntry, 0, len(groups)), Missing: s.node.Groups().Missing()}
 	for _, g := range groups {
 		m.Groups = append(m.Groups, wire.GroupEntry{Group: legible(g.Group), State: groupStates[g.State], ProtocolType: legible(g.ProtocolType)})
 	}

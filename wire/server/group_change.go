@@ -2,11 +2,13 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/internal/coord"
 	"github.com/rollway/rollway/internal/netloop"
+	"github.com/rollway/rollway/internal/node"
 	"github.com/rollway/rollway/wire"
 )
 
@@ -66,6 +68,9 @@ func (g *groupChange) release() {
 	g.session.running = false
 }
 
+// errStillLoading refuses what needs groups that are being loaded.
+var errStillLoading = fmt.Errorf("%w: they are read from the log after a start, try again", errGroupsLoading)
+
 // groupRefusal tells why a request about a group is refused that the coordinator
 // has answered with the code; nil if it was not refused.
 func (f *frontend) groupRefusal(group string, code coord.Code) error {
@@ -73,7 +78,10 @@ func (f *frontend) groupRefusal(group string, code coord.Code) error {
 	case coord.None:
 		return nil
 	case coord.CoordinatorLoadInProgress:
-		return fmt.Errorf("%w: they are read from the log after a start, try again", errGroupsLoading)
+		if p, missing := f.missing(group); missing {
+			return fmt.Errorf("%w: %q is in %s-%d, which cannot be read: its log says why; mend it and start the server again", errGroupUnavailable, group, node.OffsetsTopic, p)
+		}
+		return errStillLoading
 	case coord.NotCoordinator:
 		return fmt.Errorf("%w: the server stops", engine.ErrClosed)
 	case coord.CoordinatorNotAvailable:
@@ -91,4 +99,11 @@ func (f *frontend) groupRefusal(group string, code coord.Code) error {
 		return fmt.Errorf("%w: group id %q", errInvalidRequest, group)
 	}
 	return fmt.Errorf("group %q: the coordinator answered %v", group, code)
+}
+
+// missing returns the partition of the offsets log that a group is in if that
+// cannot be read.
+func (f *frontend) missing(group string) (partition int32, missing bool) {
+	partition = f.node.Groups().PartitionOf(group)
+	return partition, slices.Contains(f.node.Groups().Missing(), partition)
 }
