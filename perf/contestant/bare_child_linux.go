@@ -59,7 +59,7 @@ type bareAnswer struct {
 	Addr netip.AddrPort // where it listens for the topic
 }
 
-// listener is a bare.Server or bare.Loop.
+// listener is a bare.Server, bare.Loop or bare.RingLoop.
 type listener interface {
 	Addr() netip.AddrPort
 	Close() error // returns the first error that a connection had
@@ -118,7 +118,7 @@ func (s *bareProcess) serve(q bareQuestion) (err error) {
 		}
 		s.files = append(s.files, sink)
 		return s.listen(bare.Listen(sink, s.config.Congestion))
-	case BareEpollSink, BareJournal:
+	case BareEpollSink, BareURingSink, BareJournal:
 		o := bare.LoopSinkOptions{Dir: dir, Partitions: q.Partitions}
 		if name == BareJournal {
 			o.JournalBytes = journalBytes
@@ -128,7 +128,10 @@ func (s *bareProcess) serve(q bareQuestion) (err error) {
 			return err
 		}
 		s.files = append(s.files, sink)
-		return s.listenLoop(bare.ListenLoop(sink, s.config.Congestion))
+		if name == BareURingSink {
+			return s.listen(bare.ListenRing(sink, s.config.Congestion, bare.RingOptions{}))
+		}
+		return s.listen(bare.ListenLoop(sink, s.config.Congestion))
 	}
 	return fmt.Errorf("bare server %q, want one that there is", s.config.Name)
 }
@@ -147,7 +150,7 @@ func (s *bareProcess) serveFetcher(path string) error {
 	fetcher := &bare.Fetcher{File: f, Size: info.Size()}
 	switch s.config.Name {
 	case BareEpoll:
-		return s.listenLoop(bare.ListenLoop(fetcher, s.config.Congestion))
+		return s.listen(bare.ListenLoop(fetcher, s.config.Congestion))
 	case BareCopy:
 		fetcher.Path = zerocopy.Copy
 	case BareSplice:
@@ -156,14 +159,7 @@ func (s *bareProcess) serveFetcher(path string) error {
 	return s.listen(bare.Listen(fetcher, s.config.Congestion))
 }
 
-func (s *bareProcess) listen(l *bare.Server, err error) error {
-	if err == nil {
-		s.served = l
-	}
-	return err
-}
-
-func (s *bareProcess) listenLoop(l *bare.Loop, err error) error {
+func (s *bareProcess) listen(l listener, err error) error {
 	if err == nil {
 		s.served = l
 	}

@@ -26,6 +26,7 @@ var bareTexts = map[string]string{
 	BareEpoll:     "one thread for all connections, epoll(7), sendfile(2)",
 	BareSink:      "a goroutine for each connection: receive, crc32c, one pwritev(2) for what a receive brought; page cache",
 	BareEpollSink: "one thread for all connections, epoll(7): receive, crc32c, one pwritev(2) for each partition; page cache",
+	BareURingSink: "one thread for all connections, io_uring: multishot receive, crc32c, one pwritev(2) for each partition out of the receive buffers; page cache",
 	BareFdatasync: "as bare-sink, with an fdatasync(2) behind each pwritev(2)",
 	BareJournal:   "as bare-epoll-sink, with one write and fdatasync(2) of a ring of 64 MiB, written before, for all partitions",
 }
@@ -50,6 +51,11 @@ func (b *bareContestant) fetches() bool {
 func (b *bareContestant) Start(ctx context.Context, s Setup) (Server, error) {
 	if len(s.Expect) > 0 {
 		return nil, fmt.Errorf("%s: start with topics %v of an earlier one, want none: it recovers nothing", b.name, s.Expect)
+	}
+	if b.name == BareURingSink {
+		if err := bare.ProbeRing(); err != nil {
+			return nil, fmt.Errorf("%s: %w", b.name, err)
+		}
 	}
 	if err := os.RemoveAll(filepath.Join(s.Dir, firstTopic)); err != nil {
 		return nil, err

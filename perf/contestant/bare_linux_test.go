@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rollway/rollway/internal/needs"
+	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
 )
@@ -36,8 +38,11 @@ func TestBareFetchers(t *testing.T) {
 // Bare servers for produces write what was sent to the files of the topic that was
 // made last.
 func TestBareSinks(t *testing.T) {
-	for _, name := range []string{BareSink, BareEpollSink, BareFdatasync, BareJournal} {
+	for _, name := range []string{BareSink, BareEpollSink, BareURingSink, BareFdatasync, BareJournal} {
 		t.Run(name, func(t *testing.T) {
+			if name == BareURingSink {
+				needs.Feature(t, "io_uring", bare.ProbeRing())
+			}
 			dir := filepath.Join(t.TempDir(), "data")
 			s := start(t, name, Options{}, Setup{Dir: dir})
 			if s.First() < s.Ready() || s.Ready() <= 0 {

@@ -18,7 +18,7 @@ const (
 	BareEpoll     = "bare-epoll"      // fetch, by an event loop
 	BareEpollSink = "bare-epoll-sink" // produce into the page cache, by an event loop
 	BareSink      = "bare-sink"       // produce into the page cache
-	BareURingSink = "bare-uring-sink" // produce into the page cache
+	BareURingSink = "bare-uring-sink" // produce into the page cache, by io_uring
 	BareFdatasync = "bare-fdatasync"  // produce, synced one by one
 	BareJournal   = "bare-journal"    // produce, synced together
 
@@ -65,6 +65,7 @@ var recipes = []recipe{
 	{BareEpoll, newBare},
 	{BareSink, newBare},
 	{BareEpollSink, newBare},
+	{BareURingSink, newBare},
 	{BareFdatasync, newBare},
 	{BareJournal, newBare},
 }
