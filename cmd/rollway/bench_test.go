@@ -13,8 +13,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/broker"
+	"github.com/rollway/rollway/perf/generator"
 )
 
 // startBenched starts a server with both protocols in this process.
@@ -135,6 +137,21 @@ func TestBenchInterrupt(t *testing.T) {
 	if names := mustExecute(t, "", "topic", "list", "--addr", native); strings.Contains(names, "rollway-bench-") {
 		t.Errorf("topics are left: %s", names)
 	}
+}
+
+// The line of a terminal has what there is to say, and nothing of what is not there.
+func TestBenchLine(t *testing.T) {
+	f := func(p generator.Progress, want string) {
+		t.Helper()
+		if got := benchLine(p); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	p := generator.Progress{Phase: generator.WarmUp, Left: 4900 * time.Millisecond, MessageSize: 1024, PublishRate: 2048, ConsumeRate: 1999.6}
+	f(p, "warm-up, 5s left: published 2048/s (2.0 MiB/s), consumed 2000/s, errors 0")
+	p.Phase, p.Left, p.Backlog, p.Found, p.PublishErrors = generator.Test, -1, 7, 1, 2
+	p.PublishP50, p.PublishP99, p.EndToEndP50, p.EndToEndP99 = 51*time.Microsecond, 12*time.Millisecond, time.Millisecond, 2*time.Second
+	f(p, "test: published 2048/s (2.0 MiB/s), consumed 2000/s, publish p50 0.05 ms p99 12.0 ms, end to end p50 1.00 ms p99 2000 ms, backlog 7, errors 3")
 }
 
 // flip stands in front of addr and flips a bit in the first of the bytes that go to

@@ -40,7 +40,7 @@ type driver interface {
 // sender sends the messages of one worker, on a connection of its own.
 type sender interface {
 	// send takes a message with a sequence of its own in its partition, from 0 on. It
-	// keeps neither key nor value. It may wait for room; not for an answer.
+	// keeps none of its arguments. It may wait for room; not for an answer.
 	send(ctx context.Context, m *message, key, value []byte) error
 	// flush waits until the fate of everything was told, or ctx ends.
 	flush(ctx context.Context) error

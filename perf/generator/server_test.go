@@ -102,6 +102,7 @@ func TestRun(t *testing.T) {
 			w.Acks, w.Idempotence, w.ProducerRate, w.Compression = "1", false, 1000, "lz4"
 			w.UseRandomizedPayloads, w.RandomizedPayloadPoolSize, w.RandomBytesRatio = true, 10, 0.3
 		})
+		f(name+"/no acks", target, func(w *Workload) { w.Acks, w.Idempotence, w.ProducerRate = "0", false, 1000 })
 		f(name+"/backlog", target, func(w *Workload) {
 			w.ConsumerBacklogSizeGB, w.MaxInFlightMessages = 2000.0*100/(1<<30), 100
 		})

@@ -37,9 +37,11 @@ type worker struct {
 	room        *room
 	sender      sender
 
-	made   int64   // messages, which all partitions together have
-	sent   []int64 // by partition: messages that the sender took
-	buffer []byte  // the message that is being made
+	made int64   // messages, which all partitions together have
+	sent []int64 // by partition: messages that the sender took
+	// message and buffer are what is being made.
+	message message
+	buffer  []byte
 
 	mu     sync.Mutex
 	failed []spans // by partition: not acknowledged. +checklocks:mu
@@ -107,9 +109,9 @@ func (w *worker) send(ctx context.Context, i, due int64) error {
 	}
 	key, partition := w.distributor.next(due)
 	copy(w.buffer[messageHeaderBytes:], w.payloads.body(i)[messageHeaderBytes:])
-	m := message{run: w.run, producer: uint32(w.number), partition: partition, sequence: w.sent[partition], due: due}
-	m.put(w.buffer)
-	if err := w.sender.send(ctx, &m, key, w.buffer); err != nil {
+	w.message = message{run: w.run, producer: uint32(w.number), partition: partition, sequence: w.sent[partition], due: due}
+	w.message.put(w.buffer)
+	if err := w.sender.send(ctx, &w.message, key, w.buffer); err != nil {
 		return err
 	}
 	w.sent[partition]++
