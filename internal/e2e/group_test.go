@@ -227,3 +227,30 @@ func TestGroupsOfDamagedLog(t *testing.T) {
 	says(t, err, dir+", which cannot be read")
 	s.stop()
 }
+
+// A topic that is deleted takes what a group has committed with it, also if the
+// server is killed right behind the answer: one that is made anew is read from its
+// start, and the group has nothing of the old one.
+func TestOffsetsGoWithKilledTopic(t *testing.T) {
+	data := t.TempDir()
+	settings := []string{"offsets.topic.num.partitions=5"}
+	s := startGroupServer(t, data, settings)
+	for round := range 3 {
+		s.run(nil, "topic", "create", "orders")
+		for range round + 1 {
+			s.run(strings.NewReader("one\ntwo\n"), "produce", "orders")
+		}
+		want := strings.Repeat("one\ntwo\n", round+1)
+		if got := string(s.run(nil, "consume", "orders", "--group", "billing")); got != want {
+			t.Fatalf("round %d: %q was printed, want %q", round, got, want)
+		}
+		s.run(nil, "topic", "delete", "orders")
+		s.kill()
+		s = startGroupServer(t, data, settings)
+		// A group that is gone with all that it had is an error.
+		if got, err := s.try(nil, "group", "describe", "billing"); strings.Contains(string(got), "orders") {
+			t.Errorf("round %d: %s, %v", round, got, err)
+		}
+	}
+	s.stop()
+}
