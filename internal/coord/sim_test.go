@@ -42,7 +42,11 @@ type sim struct {
 	ids     int // member ids given out
 	woken   bool
 
-	seq     int // of commits and deletions
+	seq int // of commits and deletions
+	// topic is the id of the topic that is there, and deleted the number of the last
+	// deletion of the one before it.
+	topic   [16]byte
+	deleted int
 	offsets map[simKey]*simOffset
 	groups  map[string]*simGroup
 	asked   bool // a client has asked for what is being called
@@ -141,6 +145,7 @@ func newSim(seed uint64) *sim {
 		now:     time.Unix(1_700_000_000, 0),
 		offsets: map[simKey]*simOffset{},
 		groups:  map[string]*simGroup{},
+		topic:   [16]byte{1},
 	}
 	s.rebalanceTimeout = []time.Duration{6 * time.Second, 30 * time.Second}[s.rand.IntN(2)]
 	for _, g := range simGroups {
@@ -167,7 +172,8 @@ func (s *sim) start() {
 			s.ids++
 			return fmt.Sprintf("%s-%d", name, s.ids)
 		},
-		Wake: func() { s.woken = true },
+		TopicGone: func(topic string, id [16]byte) bool { return topic != simTopic || id != s.topic },
+		Wake:      func() { s.woken = true },
 	}, s.now)
 	if err != nil {
 		panic(err)
@@ -203,8 +209,11 @@ func (l *simLog) Append(partition int32, records []Record) {
 		if r.Value != nil || s.asked || key.ReadFrom(r.Key) != nil || key.Version != offsetKeyVersion {
 			continue
 		}
-		// Nobody has asked for that.
 		k := simKey{key.Group, key.Partition}
+		if int(l.offsets[k].Offset) <= s.deleted {
+			continue // it goes with its topic
+		}
+		// Nobody has asked for that.
 		age := s.now.Sub(time.UnixMilli(l.offsets[k].CommitTimestamp))
 		if idle := s.now.Sub(s.groups[key.Group].busy); idle < simRetention && s.groups[key.Group].group.protocolType != "" || age < simRetention {
 			s.fail("offset of %v expires %v after its commit, its group had members %v ago", k, age, idle)
@@ -600,7 +609,10 @@ func (s *sim) commit(c *simClient) {
 func (s *sim) send(c *simClient, r *CommitRequest, partitions []int32, told func(code Code)) {
 	s.seq++
 	seq := s.seq
-	t := CommitTopic{Topic: simTopic}
+	t := CommitTopic{Topic: simTopic, TopicID: s.topic}
+	if s.rand.IntN(10) == 0 {
+		t.TopicID[0]-- // looked up before it was deleted
+	}
 	for _, p := range partitions {
 		t.Partitions = append(t.Partitions, CommitPartition{Partition: p, Offset: int64(seq), LeaderEpoch: -1, Metadata: strconv.Itoa(seq)})
 	}
@@ -621,8 +633,8 @@ func (s *sim) send(c *simClient, r *CommitRequest, partitions []int32, told func
 	wait(s, c, "commit", p, func(code Code, atOnce bool) {
 		s.note("%s: commit %d: %v", name, seq, code)
 		if code == None {
-			for _, part := range partitions {
-				if o := s.offset(simKey{r.Group, part}); seq > o.acked {
+			for _, part := range t.Partitions {
+				if o := s.offset(simKey{r.Group, part.Partition}); part.Code == None && seq > o.acked {
 					o.acked, o.ackedDeleted = seq, false
 				}
 			}
@@ -742,7 +754,7 @@ func (s *sim) admin() {
 	partition := int32(s.rand.IntN(simPartitions))
 	s.asked = true
 	defer func() { s.asked = false }()
-	switch s.rand.IntN(4) {
+	switch s.rand.IntN(5) {
 	case 0:
 		s.send(nil, &CommitRequest{Group: group, Generation: -1}, []int32{partition}, nil)
 	case 1:
@@ -761,6 +773,27 @@ func (s *sim) admin() {
 		if _, code := s.c.List(nil, []string{"Classic"}); code != None {
 			s.fail("list: %v", code)
 		}
+	case 4:
+		s.asked = false
+		s.deleteTopic()
+	}
+}
+
+// deleteTopic has another topic of the same name; the coordinator does not always
+// hear of it.
+func (s *sim) deleteTopic() {
+	s.seq++
+	s.deleted = s.seq
+	s.topic[0]++
+	for _, group := range simGroups {
+		for p := range int32(simPartitions) {
+			s.offset(simKey{group, p}).deleted = s.seq
+		}
+	}
+	told := s.rand.IntN(3) > 0
+	s.note("the topic is deleted as %d and made anew; the coordinator is told: %v", s.seq, told)
+	if told {
+		s.c.TopicDeleted(simTopic)
 	}
 }
 
@@ -911,8 +944,8 @@ func (s *sim) after() {
 	}
 }
 
-// checkOffsets fetches all offsets of a group: they are what the log has, and
-// none is older than what was acknowledged.
+// checkOffsets fetches all offsets of a group: they are what the log has for the
+// topic that is there, and none is older than what was acknowledged.
 func (s *sim) checkOffsets(group string) {
 	fetched, code := s.c.FetchOffsets(group, []TopicPartitions{{simTopic, []int32{0, 1, 2, 3}}})
 	if code != None {
@@ -922,6 +955,7 @@ func (s *sim) checkOffsets(group string) {
 	for _, f := range fetched[0].Partitions {
 		k := simKey{group, f.Partition}
 		durable, there := s.log.offsets[k]
+		there = there && int(durable.Offset) > s.deleted
 		if there != (f.Offset >= 0) || there && (durable.Offset != f.Offset || durable.Metadata != f.Metadata) {
 			s.fail("offset of %v: %d %q, the log has %d (%v)", k, f.Offset, f.Metadata, durable.Offset, there)
 		}

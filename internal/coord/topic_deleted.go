@@ -1,6 +1,10 @@
 package coord
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/rollway/rollway/internal/mutant"
+)
 
 // TopicDeleted removes what groups have committed for a topic that is gone, as
 // Options.TopicGone has it from now on at the latest. It is hidden at once, and
@@ -32,7 +36,12 @@ func (c *Coordinator) TopicDeleted(topic string) {
 // being written to the same partition of a topic is waited for: it may be for one
 // that has the name by now, and when it is settled is the time to look.
 func (c *Coordinator) removeGone(g *group) {
-	gone := func(topic string, o *offset) bool { return o.commits == 0 && c.topicGone(topic, o.value.topicID) }
+	gone := func(topic string, o *offset) bool {
+		if mutant.Is(mutant.GoneWithoutLook) && o.value != nil {
+			return c.topicGone(topic, o.value.topicID)
+		}
+		return o.commits == 0 && c.topicGone(topic, o.value.topicID)
+	}
 	if g.state == Dead || !g.hasOffset(gone) {
 		return
 	}

@@ -39,6 +39,7 @@ var otherCheck = map[mutant.Mutant]check{
 	mutant.FencedNotAnswered:       histories,
 	mutant.JoinPhaseNotTimed:       histories,
 	mutant.TombstoneNotReplayed:    histories,
+	mutant.GoneWithoutLook:         histories,
 }
 
 var histories = check{"internal/coord", "TestHistories$"}

@@ -51,6 +51,9 @@ const (
 	JoinPhaseNotTimed Mutant = "join-phase-not-timed"
 	// TombstoneNotReplayed has deleted offsets come back with a restart.
 	TombstoneNotReplayed Mutant = "tombstone-not-replayed"
+	// GoneWithoutLook has what was being committed to a topic that is made anew go
+	// with the one before it.
+	GoneWithoutLook Mutant = "gone-without-look"
 )
 
 // All lists them.
@@ -61,4 +64,5 @@ var All = []Mutant{
 	DirtyDescriptorEvicted,
 	CommitOfStaleGeneration, AssignmentBeforeSync, OffsetBeforeSync, ParkedMemberExpired,
 	FencedNotAnswered, JoinPhaseNotTimed, TombstoneNotReplayed,
+	GoneWithoutLook,
 }
