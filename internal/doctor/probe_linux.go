@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/engine/vfs"
+	"github.com/rollway/rollway/iouring"
 )
 
 // Probe collects the facts about this machine and the data directory dir.
@@ -31,9 +32,9 @@ func Probe(dir string) Facts {
 			Available: strings.Fields(readText("/proc/sys/net/ipv4/tcp_available_congestion_control")),
 		},
 		Data:            probeData(dir),
-		IOUring:         tryIOUring(),
 		IOUringDisabled: readNumber("/proc/sys/kernel/io_uring_disabled"),
 	}
+	_, f.IOUring = iouring.Probe()
 	f.Pipe = tryPipe()
 	f.Pipe.MaxBytes = readNumber("/proc/sys/fs/pipe-max-size")
 	f.Pipe.UserPages = readNumber("/proc/sys/fs/pipe-user-pages-soft")
