@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollway/rollway/engine/record"
+	"github.com/rollway/rollway/iouring"
 	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/child"
 	"github.com/rollway/rollway/perf/load"
@@ -47,14 +48,23 @@ func (b *bareContestant) fetches() bool {
 	return false
 }
 
+// ringError is what the lab is told when there can be no ring. What stands in err
+// says who likely forbids it and what to do.
+func ringError(err error) error {
+	if errors.Is(err, iouring.ErrUnavailable) {
+		return &UnavailableError{Name: BareURingSink, Lacks: err.Error()}
+	}
+	return err
+}
+
 // Start starts this program once more, see ServeChild.
 func (b *bareContestant) Start(ctx context.Context, s Setup) (Server, error) {
 	if len(s.Expect) > 0 {
 		return nil, fmt.Errorf("%s: start with topics %v of an earlier one, want none: it recovers nothing", b.name, s.Expect)
 	}
 	if b.name == BareURingSink {
-		if err := bare.ProbeRing(); err != nil {
-			return nil, fmt.Errorf("%s: %w", b.name, err)
+		if err := ringError(bare.ProbeRing()); err != nil {
+			return nil, err
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(s.Dir, firstTopic)); err != nil {

@@ -1,11 +1,15 @@
 package contestant
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rollway/rollway/internal/needs"
+	"github.com/rollway/rollway/iouring"
 	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
@@ -32,6 +36,21 @@ func TestBareFetchers(t *testing.T) {
 			checkTopics(t, s)
 			checkStop(t, s)
 		})
+	}
+}
+
+// The lab goes on without a sink on a ring where there can be none, and says why.
+func TestRingUnavailable(t *testing.T) {
+	err := ringError(fmt.Errorf("probe: %w", &iouring.UnavailableError{Op: "io_uring_setup", Err: unix.EPERM, Cause: "seccomp"}))
+	want := "bare-uring-sink: not available here: probe: io_uring_setup: operation not permitted; seccomp"
+	if !IsUnavailable(err) || err.Error() != want {
+		t.Errorf("%v, want that it is unavailable: %s", err, want)
+	}
+	if err := ringError(unix.EMFILE); IsUnavailable(err) || err != unix.EMFILE {
+		t.Errorf("%v, want EMFILE", err)
+	}
+	if err := ringError(nil); err != nil {
+		t.Error(err)
 	}
 }
 
