@@ -222,8 +222,10 @@ func (p *produce) settle(out *netloop.Out) error {
 		p.release()
 	default:
 		p.keepNames()
-		if p.acks == -1 {
-			// With acks 1 Kafka never waits, and so has no use for the timeout.
+		if p.acks == -1 && p.timeout > 0 {
+			// Kafka's timeout is about other replicas: with acks 1 it never waits,
+			// and without time it still looks once, when on one node all is done.
+			// Here the sync is yet to come, and is waited for in either case.
 			p.deadline = time.Now().Add(p.timeout)
 		}
 		out.Defer(p)

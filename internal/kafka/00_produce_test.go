@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -373,8 +374,29 @@ func TestProduceUnanswered(t *testing.T) {
 	}
 }
 
-// What is not durable in time is told so, partition by partition; with acks 1
-// there is no time. Versions before 3 close the connection.
+// A client that leaves no time is answered as by Kafka, where on one node there is
+// nothing to wait for behind the append: when the batch is durable, whatever its
+// acks.
+func TestProduceWithoutTime(t *testing.T) {
+	f := openFrontend(t, node.Options{})
+	p := createTopicWith(t, f, "t", nil)
+	c := dial(t, f)
+	offset := int64(0)
+	for _, acks := range []int16{-1, 1} {
+		for _, timeout := range []int32{0, -1, math.MinInt32} {
+			m := produceTo(f, "t", 0, acks, batchOf(t, "x"))
+			m.TimeoutMillis = timeout
+			got := c.produced(m, 9)[0]
+			if got.ErrorCode != 0 || got.BaseOffset != offset || int64(p.Offsets().HighWatermark) <= offset {
+				t.Errorf("acks %d, timeout %d: %+v, high watermark %d; want offset %d, durable", acks, timeout, got, p.Offsets().HighWatermark, offset)
+			}
+			offset++
+		}
+	}
+}
+
+// What is not durable in time is told so, partition by partition. Versions before
+// 3 close the connection.
 func TestProduceTimeout(t *testing.T) {
 	f := openFrontend(t, node.Options{})
 	slow := createTopicWith(t, f, "slow", nil)
@@ -383,7 +405,6 @@ func TestProduceTimeout(t *testing.T) {
 	out := newOutProbe()
 	m := produceTo(f, "slow", 0, -1, batchOf(t, "x"))
 	addProduce(f, m, "fast", 0, batchOf(t, "x"))
-	m.TimeoutMillis = 0
 	if err := s.current.read(frameOf(m, 9, 1)[sizeBytes:]); err != nil {
 		t.Fatal(err)
 	}
@@ -394,13 +415,18 @@ func TestProduceTimeout(t *testing.T) {
 	s.group.appendAll()
 	p.topics[0].partitions[0].request.NextOffset = 1 << 40 // as if its commit took forever
 	s.group = nil
+	before := time.Now()
 	if err := p.settle(&out.Out); err != nil {
 		t.Fatal(err)
 	}
 	d := out.deferred(t)
-	if p.Deadline().IsZero() || !p.expired() {
-		t.Fatalf("deadline %v, want one that is over", p.Deadline())
+	if got := p.Deadline(); got.Before(before.Add(30*time.Second)) || got.After(time.Now().Add(30*time.Second)) {
+		t.Fatalf("deadline %v, want 30 s after %v, as the request says", got, before)
 	}
+	if d.Poll(&out.Out, func() {}) {
+		t.Fatal("done before its deadline")
+	}
+	p.deadline = time.Now() // as if that time were over
 	if !d.Poll(&out.Out, func() {}) {
 		t.Fatal("not done after its deadline")
 	}
@@ -417,11 +443,6 @@ func TestProduceTimeout(t *testing.T) {
 	}
 
 	c := dial(t, f)
-	m = produceTo(f, "slow", 0, 1, batchOf(t, "x"))
-	m.TimeoutMillis = 0
-	if got := c.produced(m, 9)[0]; got.ErrorCode != 0 {
-		t.Errorf("acks 1 without time: %+v", got)
-	}
 	c.sent++
 	frame := frameOf(m, 3, c.sent)
 	frame[7] = 2
