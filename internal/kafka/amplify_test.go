@@ -168,14 +168,14 @@ var amplifiers = []amplified{
 	}},
 	{"Produce, a long transactional id", 9, func(n int) kmsg.Request {
 		m := kmsg.NewPtrProduceRequest()
-		m.Acks, m.TransactionID = 1, kmsg.StringPtr(strings.Repeat("x", 256<<10))
+		m.Acks, m.TransactionID = 1, kmsg.StringPtr(strings.Repeat("x", maxTextLen))
 		m.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
 		return m
 	}},
 	{"Produce, a topic with a long name", 9, func(n int) kmsg.Request {
 		m := kmsg.NewPtrProduceRequest()
 		m.Acks = 1
-		m.Topics = []kmsg.ProduceRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
+		m.Topics = []kmsg.ProduceRequestTopic{{Topic: strings.Repeat("\x00", maxTextLen), Partitions: make([]kmsg.ProduceRequestTopicPartition, n)}}
 		return m
 	}},
 	{"Produce, batches that inflate", 9, func(n int) kmsg.Request {
@@ -194,7 +194,7 @@ var amplifiers = []amplified{
 	}},
 	{"ListOffsets, a topic with a long name", 6, func(n int) kmsg.Request {
 		m := kmsg.NewPtrListOffsetsRequest()
-		m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.ListOffsetsRequestTopicPartition, n)}}
+		m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: strings.Repeat("\x00", maxTextLen), Partitions: make([]kmsg.ListOffsetsRequestTopicPartition, n)}}
 		for i := range m.Topics[0].Partitions {
 			m.Topics[0].Partitions[i].Partition = int32(i)
 		}
@@ -202,12 +202,12 @@ var amplifiers = []amplified{
 	}},
 	{"OffsetForLeaderEpoch, a topic with a long name", 4, func(n int) kmsg.Request {
 		m := kmsg.NewPtrOffsetForLeaderEpochRequest()
-		m.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.OffsetForLeaderEpochRequestTopicPartition, n)}}
+		m.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: strings.Repeat("\x00", maxTextLen), Partitions: make([]kmsg.OffsetForLeaderEpochRequestTopicPartition, n)}}
 		return m
 	}},
 	{"DeleteRecords, a topic with a long name", 2, func(n int) kmsg.Request {
 		m := kmsg.NewPtrDeleteRecordsRequest()
-		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: strings.Repeat("\x00", 256<<10), Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
+		m.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: strings.Repeat("\x00", maxTextLen), Partitions: make([]kmsg.DeleteRecordsRequestTopicPartition, n)}}
 		return m
 	}},
 	{"DescribeTopicPartitions, unknown", 0, func(n int) kmsg.Request {

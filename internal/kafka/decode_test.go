@@ -171,6 +171,8 @@ func TestDecodeHuge(t *testing.T) {
 	f("length -2", []byte{0xff, 0xfe, 0, 0}, false, func(r *reader) { r.view() })
 	f("null string", []byte{0xff, 0xff}, false, func(r *reader) { _ = r.string() })
 	f("array of int32", []byte{0x7f, 0xff, 0xff, 0xff, 0}, false, func(r *reader) { slice(r, 1, (*reader).int8) })
+	f("text of 32,768 bytes", append(binary.AppendUvarint(nil, 1<<15+1), make([]byte, 1<<15)...), true, func(r *reader) { _ = r.string() })
+	f("view of 32,768 bytes", append(binary.AppendUvarint(nil, 1<<15+1), make([]byte, 1<<15)...), true, func(r *reader) { r.view() })
 	f("memory", binary.AppendUvarint(nil, 1<<20), true, func(r *reader) {
 		r.p = make([]byte, 1<<20)
 		r.p[0], r.p[1], r.p[2] = 0xff, 0xff, 0x3f

@@ -288,7 +288,9 @@ func TestGroupMuch(t *testing.T) {
 	}
 	long := strings.Repeat("x", 5000)
 	check(offsetCommitAPI, 0, "5,000 bytes of metadata", coord.OffsetMetadataTooLarge, false, commit(&long))
-	check(offsetCommitAPI, 8, "10 MiB of metadata", coord.OffsetMetadataTooLarge, false, commit(&large))
+	longest := strings.Repeat("x", maxTextLen)
+	check(offsetCommitAPI, 0, "32,767 bytes of metadata", coord.OffsetMetadataTooLarge, false, commit(&longest))
+	check(offsetCommitAPI, 8, "10 MiB of metadata", coord.None, true, commit(&large))
 	check(offsetCommitAPI, 0, "10,000 topics", coord.UnknownTopicOrPartition, false, func(m kmsg.Request) {
 		r := m.(*kmsg.OffsetCommitRequest)
 		for _, name := range names {

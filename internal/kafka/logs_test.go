@@ -37,7 +37,7 @@ func TestLogsAreBounded(t *testing.T) {
 	var logged lockedBuffer
 	f := openFrontend(t, node.Options{Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	createTopic(t, f, "t", 1)
-	long := strings.Repeat("long", 64<<10)
+	long := strings.Repeat("l", maxTextLen)
 	check := func(what string, requests func(c *client)) {
 		t.Helper()
 		logged.take()

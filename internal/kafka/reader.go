@@ -16,6 +16,10 @@ const (
 	answerPerMember = 128 // bytes that an element of a request costs in the answer, about
 )
 
+// maxTextLen is the longest text of a request: Kafka takes no longer one where it
+// is compact either.
+const maxTextLen = math.MaxInt16
+
 // errMalformed is what is wrong with a request whose bytes are not those of its
 // version.
 var errMalformed = errors.New("malformed request")
@@ -129,6 +133,10 @@ func (r *reader) length(wide bool) int {
 	}
 	if n < -1 {
 		r.fail("length %d", n)
+		return 0
+	}
+	if !wide && n > maxTextLen {
+		r.fail("text of %d bytes, want at most %d", n, maxTextLen)
 		return 0
 	}
 	if n > int64(len(r.p)) {
