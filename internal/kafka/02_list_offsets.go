@@ -101,8 +101,8 @@ func readListOffsets(r *reader, version int16) (*kmsg.ListOffsetsRequest, error)
 
 func (s *session) listOffsetsResponse(m *kmsg.ListOffsetsRequest) kmsg.Response {
 	response := kmsg.NewPtrListOffsetsResponse()
-	again := askedTwice(m)
-	for _, t := range m.Topics {
+	again, topics := askedTwice(m)
+	for n, t := range m.Topics {
 		topic := kmsg.NewListOffsetsResponseTopic()
 		topic.Topic = t.Topic
 		topic.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, 0, len(t.Partitions))
@@ -111,7 +111,7 @@ func (s *session) listOffsetsResponse(m *kmsg.ListOffsetsRequest) kmsg.Response 
 			p := kmsg.NewListOffsetsResponseTopicPartition()
 			p.Partition = asked.Partition
 			found, code := engine.FoundOffset{Offset: -1, Timestamp: -1, LeaderEpoch: -1}, codeInvalidRequest
-			if !again[topicPartition{t.Topic, asked.Partition}] {
+			if !again[askedPartition{topics[n], asked.Partition}] {
 				found, code = s.findOffset(t.Topic, asked, m.Version)
 			}
 			p.ErrorCode = int16(code)
@@ -123,23 +123,29 @@ func (s *session) listOffsetsResponse(m *kmsg.ListOffsetsRequest) kmsg.Response 
 	return response
 }
 
-type topicPartition struct {
-	topic     string
-	partition int32
-}
+// askedPartition is a partition of a request. topic is the index of the first
+// topic with its name: a name may be long, and its partitions many.
+type askedPartition struct{ topic, partition int32 }
 
 // askedTwice returns the partitions that stand in m more than once, which Kafka
-// refuses.
-func askedTwice(m *kmsg.ListOffsetsRequest) map[topicPartition]bool {
-	again := map[topicPartition]bool{}
-	for _, t := range m.Topics {
+// refuses, and for each topic of m the index of the first with its name.
+func askedTwice(m *kmsg.ListOffsetsRequest) (again map[askedPartition]bool, topics []int32) {
+	again, topics = map[askedPartition]bool{}, make([]int32, len(m.Topics))
+	byName := make(map[string]int32, len(m.Topics))
+	for i, t := range m.Topics {
+		first, found := byName[t.Topic]
+		if !found {
+			first = int32(i)
+			byName[t.Topic] = first
+		}
+		topics[i] = first
 		for _, p := range t.Partitions {
-			key := topicPartition{t.Topic, p.Partition}
+			key := askedPartition{first, p.Partition}
 			_, found := again[key]
 			again[key] = found
 		}
 	}
-	return again
+	return again, topics
 }
 
 // findOffset answers for one partition.

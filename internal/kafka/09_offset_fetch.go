@@ -191,6 +191,11 @@ func fetchedBytes(g *kmsg.OffsetFetchResponseGroup) int {
 	return n
 }
 
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
 // distinctPartitions returns the partitions that are asked for, each once; nil
 // for nil.
 func distinctPartitions(asked []kmsg.OffsetFetchRequestGroupTopic) []coord.TopicPartitions {
