@@ -53,6 +53,7 @@ var decoders = map[int16]func(r *reader, version int16) (kmsg.Request, error){
 // decoded to the same, tagged fields that nobody knows are skipped, and cuts of
 // it are refused.
 func TestDecode(t *testing.T) {
+	t.Parallel() // it computes while others wait
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, a := range apis {
 		decode := decoders[a.key]

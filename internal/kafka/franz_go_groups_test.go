@@ -16,6 +16,7 @@ import (
 // killed, by either way to rebalance, and go on where the last ones have
 // committed: everything is read, and nothing again of what was committed.
 func TestFranzGoGroups(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	for name, balancer := range map[string]func() kgo.GroupBalancer{"eager": kgo.RangeBalancer, "cooperative": kgo.CooperativeStickyBalancer} {
 		t.Run(name, func(t *testing.T) {
 			f := openGroups(t, "group.min.session.timeout.ms", "1")

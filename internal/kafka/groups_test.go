@@ -476,6 +476,7 @@ func TestBehindJoin(t *testing.T) {
 // A shutdown answers joins and syncs that wait, so that clients look for another
 // coordinator; nothing of them is left.
 func TestGroupsAtShutdown(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	f := openGroups(t)
 	s := serve(t, f)
 	a, b := newGroupClient(dialTo(t, s), "g"), newGroupClient(dialTo(t, s), "g")

@@ -312,7 +312,7 @@ func TestMemory(t *testing.T) {
 				continue // a frame takes long to build
 			}
 			for _, name := range []string{"", "t", "some-topic-name-of-usual-length"} {
-				for i, frame := range largest(a, version, name) {
+				for i, frame := range largest(t, a, version, name) {
 					s := newSession(f, peer)
 					s.valid = true
 					step := netloop.NewStepper(s)
@@ -336,24 +336,52 @@ func TestMemory(t *testing.T) {
 
 // largest returns frames of about 1 MiB, one for each array of the request:
 // that one is as long as fits, what is around it has one element.
-func largest(a *api, version int16, name string) (frames [][]byte) {
+func largest(t testing.TB, a *api, version int16, name string) (frames [][]byte) {
 	for target := 0; ; target++ {
-		seen, per := 0, 0
+		seen := 0
 		build := func(count int) []byte {
 			m := kmsg.RequestForKey(a.key)
 			seen = 0
 			stretch(reflect.ValueOf(m).Elem(), name, target, count, &seen)
 			return frameOf(m, version, 1)
 		}
-		one, many := len(build(1)), len(build(101))
+		one, two := build(1), build(2)
 		if seen <= target {
 			return frames
 		}
-		if per = (many - one) / 100; per == 0 {
+		per := len(two) - len(one)
+		if per == 0 {
 			continue // not in this version
 		}
-		frames = append(frames, build((1<<20-one)/per))
+		flexible := (&header{api: a, version: version}).flexible()
+		if !bytes.Equal(repeated(one, two, flexible, 101), build(101)) {
+			t.Fatalf("%s version %d, array %d of %q: a frame is not put together as it is built", a.name, version, target, name)
+		}
+		frames = append(frames, repeated(one, two, flexible, (1<<20-len(one))/per))
 	}
+}
+
+// repeated returns the frame whose array has count equal elements, of those that
+// have one and two of them: behind the length of the frame they differ first in
+// how many there are. To build it would take several times as long.
+func repeated(one, two []byte, flexible bool, count int) []byte {
+	at, per := 4, len(two)-len(one)
+	for one[at] == two[at] {
+		at++
+	}
+	frame := make([]byte, 0, len(one)+count*per+4)
+	if flexible {
+		frame = binary.AppendUvarint(append(frame, one[:at]...), uint64(count)+1)
+	} else {
+		frame = binary.BigEndian.AppendUint32(append(frame, one[:at-3]...), uint32(count))
+	}
+	element, rest := one[at+1:at+1+per], one[at+1+per:]
+	for range count {
+		frame = append(frame, element...)
+	}
+	frame = append(frame, rest...)
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	return frame
 }
 
 // stretch gives the target'th array of v count elements, and the others one.

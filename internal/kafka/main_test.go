@@ -32,7 +32,7 @@ func openFrontend(t testing.TB, o node.Options) *frontend {
 	if o.Log == nil {
 		o.Log = quiet
 	}
-	o.Engine.JournalBytes = 1 << 20
+	o.Engine.JournalBytes, o.Engine.BallastBytes = 1<<20, -1 // files that each test would have to write
 	n, err := node.Open(o)
 	if err != nil {
 		t.Fatal(err)

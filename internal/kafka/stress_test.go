@@ -38,6 +38,7 @@ var stressedTopics = []string{"a", "b", "c"}
 // reads gets whole batches of the topic that was meant, in order, and in the end
 // nothing is left of who waited. ROLLWAY_STRESS_ROUNDS makes it longer.
 func TestStress(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	s := &stress{frontend: openFrontend(t, node.Options{}), rounds: 20}
 	if n, err := strconv.Atoi(os.Getenv("ROLLWAY_STRESS_ROUNDS")); err == nil {
 		s.rounds = n
