@@ -281,6 +281,53 @@ func TestOffsetsGoWithTopic(t *testing.T) {
 	}
 }
 
+// The largest group that is taken is one that the log takes, and that a start reads.
+func TestLargestGroup(t *testing.T) {
+	fs := vfs.NewMem("/groups")
+	settings := map[string]string{"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "1"}
+	n := openGroupNode(t, fs, settings)
+	const session = 30 * time.Minute
+	join := func(metadata int) coord.JoinAnswer {
+		t.Helper()
+		r := &coord.JoinRequest{Group: "g", ClientID: "c", ProtocolType: "consumer", SessionTimeout: session,
+			RebalanceTimeout: session, Protocols: []coord.Protocol{{Name: "range", Metadata: make([]byte, metadata)}}}
+		return await(t, n, func() *coord.Pending[coord.JoinAnswer] { return n.Groups().Join(r, time.Now()) },
+			func(a coord.JoinAnswer) bool { return a.Code == coord.CoordinatorLoadInProgress })
+	}
+	metadata := 8<<20 - 2<<10
+	var joined coord.JoinAnswer
+	for joined = join(metadata); joined.Code == coord.GroupMaxSizeReached; joined = join(metadata) {
+		metadata -= 64
+	}
+	sync := func(assignment int) coord.SyncAnswer {
+		t.Helper()
+		r := &coord.SyncRequest{Group: "g", MemberID: joined.MemberID, Generation: joined.Generation,
+			Assignments: []coord.Assignment{{MemberID: joined.MemberID, Data: make([]byte, assignment)}}}
+		return await(t, n, func() *coord.Pending[coord.SyncAnswer] { return n.Groups().Sync(r, time.Now()) },
+			func(coord.SyncAnswer) bool { return false })
+	}
+	assignment := 8<<20 - 125<<10
+	var synced coord.SyncAnswer
+	for synced = sync(assignment); synced.Code == coord.UnknownServerError; synced = sync(assignment) {
+		assignment -= 1 << 10
+	}
+	if joined.Code != coord.None || synced.Code != coord.None || metadata+assignment < 15<<20 {
+		t.Fatalf("%d bytes of metadata: %v, %d of assignment: %v", metadata, joined.Code, assignment, synced.Code)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openGroupNode(t, fs, settings)
+	committed(t, n, "g", "t") // is loaded
+	d, code := n.Groups().Describe("g")
+	if code != coord.None || len(d.Members) != 1 || len(d.Members[0].Metadata) != metadata || len(d.Members[0].Assignment) != assignment {
+		t.Errorf("%v, %v with %d members", code, d.State, len(d.Members))
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Whoever waits in a group when the node is closed is answered.
 func TestGroupsClose(t *testing.T) {
 	n := openGroupNode(t, vfs.NewMem("/groups"), map[string]string{"group.initial.rebalance.delay.ms": "100000"})
