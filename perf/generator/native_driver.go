@@ -2,8 +2,6 @@ package generator
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +17,10 @@ type nativeDriver struct {
 	workload Workload
 	addr     string
 	options  client.Options
-	admin    *client.Client
 	timeout  time.Duration
+
+	mu    sync.Mutex     // held while it connects
+	admin *client.Client // +checklocks:mu
 }
 
 func newNativeDriver(ctx context.Context, w Workload, addr string, o Options) (*nativeDriver, error) {
@@ -31,14 +31,36 @@ func newNativeDriver(ctx context.Context, w Workload, addr string, o Options) (*
 			MaxRequests: max(4096, w.PartitionsPerTopic+1), // each partition is a subscription
 		},
 	}
-	var err error
-	if d.admin, err = client.Dial(ctx, addr, d.options); err != nil {
+	c, err := client.Dial(ctx, addr, d.options)
+	if err != nil {
 		return nil, &UnreachableError{Target: Target{Native: addr}, Err: err}
 	}
+	d.admin = c
 	return d, nil
 }
 
-func (d *nativeDriver) close() { d.admin.Close() }
+func (d *nativeDriver) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.admin.Close()
+}
+
+// connection returns one for calls about topics: a new one if the server was started
+// again since.
+func (d *nativeDriver) connection(ctx context.Context) (*client.Client, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.admin.Err() == nil {
+		return d.admin, nil
+	}
+	c, err := client.Dial(ctx, d.addr, d.options)
+	if err != nil {
+		return nil, err
+	}
+	d.admin.Close()
+	d.admin = c
+	return c, nil
+}
 
 func (d *nativeDriver) createTopic(ctx context.Context, topic string) error {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
@@ -48,19 +70,31 @@ func (d *nativeDriver) createTopic(ctx context.Context, topic string) error {
 		m.Configs = append(m.Configs, wire.Config{Key: name, Value: value})
 	}
 	slices.SortFunc(m.Configs, func(a, b wire.Config) int { return strings.Compare(a.Key, b.Key) })
-	return d.admin.CreateTopic(ctx, m) // its partitions are ready then
+	c, err := d.connection(ctx)
+	if err != nil {
+		return err
+	}
+	return c.CreateTopic(ctx, m) // its partitions are ready then
 }
 
 func (d *nativeDriver) deleteTopic(ctx context.Context, topic string) error {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	return d.admin.DeleteTopic(ctx, topic)
+	c, err := d.connection(ctx)
+	if err != nil {
+		return err
+	}
+	return c.DeleteTopic(ctx, topic)
 }
 
 func (d *nativeDriver) ends(ctx context.Context, topic string) ([]int64, error) {
+	c, err := d.connection(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ends := make([]int64, d.workload.PartitionsPerTopic)
 	for p := range ends {
-		found, err := d.admin.ListOffsets(ctx, topic, int32(p), wire.QueryLatest, 0)
+		found, err := c.ListOffsets(ctx, topic, int32(p), wire.QueryLatest, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -171,100 +205,4 @@ func (s *nativeSender) close() {
 	cancel()
 	s.producer.Close(ended) // gives up what is not done; told by OnBatch
 	s.client.Close()
-}
-
-// nativeReceiver has a subscription for each of its partitions, on one connection,
-// and a goroutine for each, which waits until what it has was taken.
-type nativeReceiver struct {
-	client  *client.Client
-	arrived chan nativeArrival
-	cancel  context.CancelFunc
-	reading sync.WaitGroup
-}
-
-// nativeArrival is what came of a partition, or why nothing does any more.
-type nativeArrival struct {
-	partition int32
-	batches   *client.Batches
-	err       error
-	taken     chan struct{} // gets an element when batches are no longer needed
-}
-
-func (d *nativeDriver) newReceiver(ctx context.Context, topic string, partitions []int32) (receiver, error) {
-	c, err := client.Dial(ctx, d.addr, d.options)
-	if err != nil {
-		return nil, err
-	}
-	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &nativeReceiver{client: c, arrived: make(chan nativeArrival), cancel: cancel}
-	options := client.SubscribeOptions{MaxBytes: d.workload.FetchMaxBytes, CreditBytes: max(int64(d.workload.FetchMaxBytes), 8<<20)}
-	for _, partition := range partitions {
-		s, err := c.Subscribe(ctx, topic, partition, 0, options)
-		if err != nil {
-			r.close()
-			return nil, err
-		}
-		r.reading.Go(func() { r.read(reading, s, partition) })
-	}
-	return r, nil
-}
-
-// read hands on what comes of one partition.
-func (r *nativeReceiver) read(ctx context.Context, s *client.Subscription, partition int32) {
-	defer s.Close()
-	taken := make(chan struct{}, 1)
-	for {
-		batches, err := s.Next(ctx)
-		select {
-		case r.arrived <- nativeArrival{partition, &batches, err, taken}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-		select {
-		case <-taken:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (r *nativeReceiver) receive(ctx context.Context, take func(int32, int64, []byte)) error {
-	select {
-	case a := <-r.arrived:
-		return r.takeAll(a, take)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (r *nativeReceiver) takeAll(a nativeArrival, take func(int32, int64, []byte)) error {
-	if a.err != nil {
-		return nativeError(a.err)
-	}
-	defer func() { a.taken <- struct{}{} }()
-	for m, err := range a.batches.Records() {
-		if err != nil {
-			return nativeError(err)
-		}
-		take(a.partition, int64(m.Offset), m.Value)
-	}
-	return nil
-}
-
-// nativeError marks what is not a log's.
-func nativeError(err error) error {
-	var corrupt *client.CorruptError
-	if errors.As(err, &corrupt) || wire.CodeOf(err) == wire.CodeCorruptBatch {
-		return &corruptError{err}
-	}
-	return fmt.Errorf("consume: %w", err)
-}
-
-func (r *nativeReceiver) close() {
-	r.cancel()
-	r.reading.Wait()
-	r.client.Close()
 }

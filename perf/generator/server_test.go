@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -178,6 +179,47 @@ func TestKeep(t *testing.T) {
 	}
 	if names := topicNames(t, kafka); len(names) != 2 || strings.Join(names, " ") != strings.Join(r.Topics, " ") || !strings.HasPrefix(names[0], "kept-") {
 		t.Errorf("topics %q, want %q", names, r.Topics)
+	}
+}
+
+// A server that is started again in the middle of a run shows in its latencies, over both protocols, and loses nothing.
+func TestRestart(t *testing.T) {
+	options := broker.Options{
+		DataDir: t.TempDir(), Wire: "127.0.0.1:0", Kafka: "127.0.0.1:0", HTTP: broker.Off,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	b, err := broker.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { b.Close() }()
+	options.Wire, options.Kafka = b.WireAddr().String(), b.KafkaAddrs()[0].String()
+	for _, target := range []Target{{Native: options.Wire}, {Kafka: options.Kafka}} {
+		w := short()
+		w.ProducerRate, w.TestDurationSeconds = 1000, 0.6
+		const down = 100 * time.Millisecond
+		restarted := false
+		r, err := Run(t.Context(), w, target, Options{ProgressInterval: 10e6, Progress: func(p Progress) {
+			if p.Phase != Test || p.Published == 0 || restarted {
+				return
+			}
+			restarted = true
+			b.Close()
+			time.Sleep(down)
+			if b, err = broker.Open(options); err != nil {
+				t.Error(err)
+			}
+		}})
+		if err != nil || !restarted {
+			t.Errorf("%v: restarted %v, %v", target, restarted, err)
+			continue
+		}
+		if v := r.Verification; v.Lost > 0 || v.Duplicated > 0 || v.Received != 2*v.Acknowledged || v.Acknowledged != v.Sent {
+			t.Errorf("%v: %+v", target, v)
+		}
+		if max := quantile(r.Publish, 100); max < down {
+			t.Errorf("%v: max %v, want at least the %v that the server was down", target, max, down)
+		}
 	}
 }
 
