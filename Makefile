@@ -32,7 +32,7 @@ COMPAT_RESULTS := $(CURDIR)/compat/results
 GOLDEN := github.com/rollway/rollway/internal/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections groups compat compat-java compat-table bench lab golden
+.PHONY: help run build needs test check race fuzz crash faults histories mutants partitions connections groups compat compat-java compat-table bench lab lab-report golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +145,9 @@ bench: ## run the benchmarks and print them with their conditions
 lab: ## measure against Apache Kafka and bare mechanisms; LAB=smoke, quick or full instead of an hour's worth, LABFLAGS=-help lists flags
 	@mkdir -p bin && go build -o bin/lab ./perf/lab
 	exec bin/lab -profile "$(LAB)" $(LABFLAGS)
+
+lab-report: ## write BENCHMARKS.md, the page with plots and the README's drawings from perf/results
+	go run ./perf/report -markdown BENCHMARKS.md -html docs/benchmarks.html -svg docs/img
 
 golden: ## rewrite golden files and generated pages with what the tests produce
 	go test $$(go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}{{range .XTestImports}}{{if eq . "$(GOLDEN)"}}{{$$p}} {{end}}{{end}}' ./... | tr ' ' '\n' | sort -u) -update
