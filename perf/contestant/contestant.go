@@ -100,6 +100,18 @@ type Server interface {
 	Kill() error
 }
 
+// Driver is a Server that speaks neither of load's protocols: a client of its own,
+// in a process beside it, does what load's clients do with others, and tells what
+// came of it. Its Target is where it listens.
+type Driver interface {
+	Server
+	// Produce is load.Producers' NewProducers and Run: a batch is a message to it.
+	Produce(ctx context.Context, o load.ProducerOptions, r load.ProduceRun) (load.Produced, error)
+	// Consume has so many connections read a filled log, together r.Bytes of it, and
+	// discard it. r.Depth is the client's own.
+	Consume(ctx context.Context, log load.Log, connections int, r load.FetchRun) (bytes int64, elapsed time.Duration, err error)
+}
+
 // Options are for all contestants of a run.
 type Options struct {
 	// Program is the rollway to start, see Build. Needed by rollway's contestants.
@@ -112,8 +124,10 @@ type Options struct {
 	KafkaEndpoint string
 	// KafkaPID is its process; 0: unknown, and then nothing is known of what it uses.
 	KafkaPID int
-	// Source is the root of rollway's source, of which FetchKafka reads what to fetch;
-	// empty: where the go command finds it.
+	// Peers is the program of NATS and kfake, see BuildPeers. Needed by them.
+	Peers string
+	// Source is the root of rollway's source, of which FetchKafka reads what to fetch and
+	// BuildPeers builds; empty: where the go command finds it.
 	Source string
 }
 

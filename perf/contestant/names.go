@@ -68,4 +68,6 @@ var recipes = []recipe{
 	{BareURingSink, newBare},
 	{BareFdatasync, newBare},
 	{BareJournal, newBare},
+	{NATS, newPeer},
+	{KFake, newPeer},
 }

@@ -1,17 +1,12 @@
 package contestant
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -52,31 +47,31 @@ func (r *rollway) Start(ctx context.Context, s Setup) (Server, error) {
 	if s.Congestion != "" {
 		args = append(args, "--congestion", s.Congestion)
 	}
-	stdout, in := io.Pipe()
-	run := command{program: r.program, args: args, cores: s.Cores, stdout: in}
-	p, err := startProcess(run)
+	run := command{program: r.program, args: args, cores: s.Cores}
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready within %v", startLimit))
+	defer cancel()
+	p, said, err := startSaying(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	go func() { // the pipe has no end of its own
-		<-p.ended
-		in.Close()
-	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready within %v", startLimit))
-	defer cancel()
-	server := &kafkaServer{process: p, dir: s.Dir}
-	if !s.Durable {
-		server.topicConfigs = map[string]string{"flush.messages": strconv.FormatInt(math.MaxInt64, 10)}
-	}
-	native, kafka, err := readReady(ctx, stdout)
+	native, err := said.addr("wire")
 	if err != nil {
 		return nil, p.failed(err)
 	}
-	server.target = load.Target{Addr: native, Congestion: s.Congestion}
+	kafka, err := said.addr("kafka")
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	server := &kafkaServer{
+		process: p, dir: s.Dir, target: load.Target{Addr: native, Congestion: s.Congestion},
+		admin: admin{addr: kafka, gone: p.gone},
+	}
+	if !s.Durable {
+		server.topicConfigs = map[string]string{"flush.messages": strconv.FormatInt(math.MaxInt64, 10)}
+	}
 	if r.name == RollwayKafka {
 		server.target.Addr, server.target.Kafka = kafka, true
 	}
-	server.admin = admin{addr: kafka, gone: p.gone}
 	if err := server.start(ctx, s.Expect); err != nil {
 		return nil, p.failed(err)
 	}
@@ -90,31 +85,6 @@ func (r *rollway) Start(ctx context.Context, s Setup) (Server, error) {
 		{Contestant: r.name, Name: "durability", Text: durability},
 	}
 	return server, nil
-}
-
-// readyLine is what the program says when it listens.
-var readyLine = regexp.MustCompile(`^ready wire=(\S+) kafka=(\S+)(?: http=\S+)?\n$`)
-
-// readReady reads the addresses of the ready line, and goes on reading behind it,
-// so that the program never waits for us.
-func readReady(ctx context.Context, stdout io.ReadCloser) (native, kafka netip.AddrPort, err error) {
-	unwatch := context.AfterFunc(ctx, func() { stdout.Close() })
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if !unwatch() {
-		return native, kafka, context.Cause(ctx)
-	}
-	go io.Copy(io.Discard, stdout) // ends with the process
-	m := readyLine.FindStringSubmatch(line)
-	if m == nil {
-		return native, kafka, errors.Join(fmt.Errorf("it said %q, want a line ready wire=HOST:PORT kafka=HOST:PORT", line), err)
-	}
-	if native, err = netip.ParseAddrPort(m[1]); err == nil {
-		kafka, err = netip.ParseAddrPort(m[2])
-	}
-	if err != nil {
-		err = fmt.Errorf("it said %q: %w", line, err)
-	}
-	return native, kafka, err
 }
 
 // version is what the program says of itself, in one line.
