@@ -159,7 +159,7 @@ func (s *natsServer) Produce(_ context.Context, o load.ProducerOptions, r load.P
 }
 
 func (s *natsServer) Consume(_ context.Context, log load.Log, connections int, r load.FetchRun) (bytes int64, elapsed time.Duration, err error) {
-	a, err := s.ask(drive.Question{Consume: &drive.Consume{Topic: log.Topic, Connections: connections, Bytes: r.Bytes, MaxBytes: r.MaxBytes}})
+	a, err := s.ask(drive.Question{Consume: &drive.Consume{Topic: log.Topic, Connections: connections, Bytes: r.Bytes, Time: r.Time, MaxBytes: r.MaxBytes}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("consume %s: %w", log.Topic, err)
 	}
