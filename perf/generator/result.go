@@ -144,31 +144,6 @@ func (b *Backlog) merge(other *Backlog) *Backlog {
 	}
 }
 
-// Figures returns what the run has measured by the names of package result.
-func (r *Result) Figures() map[string]float64 {
-	figures := map[string]float64{
-		"produce_records_s": r.PublishRate(), "consume_records_s": r.ConsumeRate(),
-		"elapsed_s": r.Elapsed.Seconds(),
-	}
-	if r.Workload.ProducerRate > 0 {
-		figures["offered_req_s"] = r.Workload.ProducerRate
-	}
-	if n := len(r.Periods); n > 0 && r.Workload.consumes() {
-		figures["backlog_records"] = float64(r.Periods[n-1].Backlog)
-	}
-	for name, h := range map[string]*hdrhistogram.Histogram{"produce": r.Publish, "e2e": r.EndToEnd} {
-		if h.TotalCount() == 0 {
-			continue
-		}
-		for suffix, micros := range map[string]int64{
-			"_p50_ms": h.ValueAtPercentile(50), "_p99_ms": h.ValueAtPercentile(99), "_p999_ms": h.ValueAtPercentile(99.9), "_max_ms": h.Max(),
-		} {
-			figures[name+suffix] = float64(micros) / 1000
-		}
-	}
-	return figures
-}
-
 // Histograms returns the latencies, in microseconds, in HdrHistogram's V2 compressed
 // encoding as base64, by the names that package result has for them.
 func (r *Result) Histograms() (map[string]string, error) {

@@ -2,7 +2,6 @@ package generator
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/rollway/rollway/internal/golden"
-	"github.com/rollway/rollway/perf/result"
 )
 
 // sampleResult has latencies of 1 to 1000 ms, each factor times.
@@ -64,26 +62,6 @@ func TestResultJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Check(t, "result.json", append(text, '\n'))
-}
-
-// Every figure is one that package result has.
-func TestFigures(t *testing.T) {
-	r := sampleResult(1)
-	r.Workload.ProducerRate = 50
-	figures := r.Figures()
-	for name := range figures {
-		if _, known := result.Named(name); !known {
-			t.Errorf("figure %s is not in the table", name)
-		}
-	}
-	for name, want := range map[string]float64{
-		"produce_records_s": 50, "consume_records_s": 45, "elapsed_s": 20, "offered_req_s": 50, "backlog_records": 100,
-		"produce_p50_ms": 500, "produce_p99_ms": 990, "produce_max_ms": 1000, "e2e_p50_ms": 1000, "e2e_p999_ms": 1998,
-	} {
-		if got := figures[name]; math.Abs(got-want) > want/500 {
-			t.Errorf("%s %v, want %v", name, got, want)
-		}
-	}
 }
 
 // Results of several generators make one: counts add up, percentiles are those of all messages.

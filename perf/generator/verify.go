@@ -33,8 +33,8 @@ type Verification struct {
 	// nothing is known about loss. "" if they were.
 	Incomplete string `json:"incomplete,omitempty"`
 
-	// Unreliable: neither loss nor duplicates are failures, because acks are 0 or
-	// idempotence is off.
+	// LossAllowed is true with acks 0, DuplicatesAllowed without idempotence, which is
+	// what keeps order, too: then they are counted and are no failure.
 	LossAllowed       bool `json:"lossAllowed,omitempty"`
 	DuplicatesAllowed bool `json:"duplicatesAllowed,omitempty"`
 
