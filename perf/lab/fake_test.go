@@ -55,6 +55,7 @@ type fake struct {
 	Dir     string
 	Broken  string        `json:",omitempty"` // "drop" or "flip": every tenth batch; "start": does not
 	Burn    time.Duration `json:",omitempty"` // CPU time for each batch
+	Delay   time.Duration `json:",omitempty"` // for each batch
 	Rollway bool          `json:",omitempty"` // a real server instead, whose data are in Dir
 	Kafka   bool          `json:",omitempty"` // that is asked by Kafka's protocol
 }
@@ -67,6 +68,8 @@ var fakes = []fake{
 	{name: "fake-none", Broken: "start"},
 	{name: "fake-burn-1", Burn: time.Millisecond},
 	{name: "fake-burn-2", Burn: 2 * time.Millisecond},
+	{name: "fake-delay-1", Delay: 20 * time.Millisecond},
+	{name: "fake-delay-2", Delay: 40 * time.Millisecond},
 	{name: "test-native", Rollway: true},
 	{name: "test-kafka", Rollway: true, Kafka: true},
 }
@@ -288,6 +291,7 @@ func (s *memoryServer) log(topic []byte, partition int32) *memoryLog {
 
 func (s *memoryServer) produce(id uint32, m wire.Produce) ([]byte, error) {
 	burn(s.fake.Burn)
+	time.Sleep(s.fake.Delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.log(m.Topic, m.Partition)

@@ -63,7 +63,7 @@ func (p program) guard(o options, args []string) (code int, err error) {
 	}()
 	building, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := p.build(building, dir); err != nil {
+	if err := p.build(building, o, dir); err != nil {
 		return 1, err
 	}
 	executable, err := os.Executable()

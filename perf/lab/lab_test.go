@@ -44,7 +44,7 @@ func testProgram() program {
 					contestants: names, counted: p.counted, warms: true},
 			}, p, nil)
 		},
-		build: func(context.Context, string) error { return nil }, make: newFakes, logBytes: 4 << 20,
+		build: func(context.Context, options, string) error { return nil }, make: newFakes, logBytes: 4 << 20,
 	}
 }
 
@@ -203,6 +203,43 @@ func TestSlowedServer(t *testing.T) {
 	if ratio := cpu["fake-burn-2"].Over(cpu["fake-burn-1"]).Median(); math.Abs(ratio-2) > 0.2 {
 		t.Errorf("CPU of %v over %v is %.2f, want 2 within 10 %%", cpu["fake-burn-2"], cpu["fake-burn-1"], ratio)
 	}
+}
+
+// A server that takes twice as long for each batch shows up as one, in its rate
+// and in its latency. Sleeps are as long as they say on a quiet machine only, so
+// this is for ROLLWAY_LAB_TIMED=1.
+func TestDelayedServer(t *testing.T) {
+	if os.Getenv("ROLLWAY_LAB_TIMED") == "" {
+		t.Skip("by the clock: set ROLLWAY_LAB_TIMED=1 on a quiet machine")
+	}
+	p := testProgram()
+	plan := p.plan
+	p.plan = func(o profile, extra []string) []*workload {
+		w := plan(o, extra)[:1]
+		w[0].counted = 3 * time.Second
+		w[0].job = produce{connections: 1, partitions: 1, window: 1, batchBytes: 1 << 10, valueBytes: 100, maxBytes: 1 << 20}
+		return w
+	}
+	results := t.TempDir()
+	l := newLab(t, p, results, "fake-delay-1", "fake-delay-2")
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	_, measures := readResults(t, results)
+	f := func(figure, slower, faster string) {
+		t.Helper()
+		values := map[string]sample.Series{}
+		for _, m := range measures {
+			if m.Phase == result.Counted {
+				values[m.Contestant] = append(values[m.Contestant], m.Figures[figure])
+			}
+		}
+		if ratio := values[slower].Over(values[faster]).Median(); math.Abs(ratio-2) > 0.2 {
+			t.Errorf("%s: %v over %v is %.2f, want 2 within 10 %%", figure, values[slower], values[faster], ratio)
+		}
+	}
+	f("produce_p50_ms", "fake-delay-2", "fake-delay-1")
+	f("produce_req_s", "fake-delay-1", "fake-delay-2")
 }
 
 // A run that was interrupted goes on behind its last whole turn: in the end every

@@ -38,7 +38,7 @@ type program struct {
 	names    []string // of contestants
 	profile  func(o options) (profile, error)
 	plan     func(p profile, extra []string) []*workload
-	build    func(ctx context.Context, dir string) error // in the guard, which may have a network
+	build    func(ctx context.Context, o options, dir string) error // in the guard, which may have a network
 	make     func(o options, dir string) func(name string) (contestant.Contestant, error)
 	logBytes int64
 }
@@ -110,9 +110,20 @@ type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string { return "ended by signal " + e.signal.String() }
 
-// build builds rollway into dir.
-func build(ctx context.Context, dir string) error {
-	_, err := contestant.Build(ctx, dir)
+// build builds rollway into dir, and fetches Kafka unless it is there. That it
+// cannot be had is said, and no error.
+func build(ctx context.Context, o options, dir string) error {
+	if _, err := contestant.Build(ctx, dir); err != nil {
+		return err
+	}
+	p, err := o.chosen()
+	if err != nil || o.kafkaEndpoint != "" || !slices.ContainsFunc(contestant.Names(), func(name string) bool { return onJVM(name) && p.admits(name) }) {
+		return err
+	}
+	if _, err = contestant.FetchKafka(ctx, contestant.Options{KafkaLib: o.kafkaLib, Heap: o.heap}); contestant.IsUnavailable(err) {
+		fmt.Fprintf(os.Stderr, "lab: going on without Apache Kafka: %v\n", err)
+		return nil
+	}
 	return err
 }
 
