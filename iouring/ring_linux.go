@@ -22,9 +22,9 @@ type Options struct {
 	// operations. Default 4 for each entry, at least one, at most 65,536.
 	Completions int
 
-	// AnyThread allows Enter on any thread, one at a time, for twice the price of
-	// a completion that comes later. Default: the thread that opens the ring, to
-	// which its goroutine must be locked (runtime.LockOSThread).
+	// AnyThread allows Enter on any thread, one at a time, without what the kernel
+	// saves with SINGLE_ISSUER and DEFER_TASKRUN. Default: only on the thread that
+	// opens the ring, to which its goroutine must be locked (runtime.LockOSThread).
 	AnyThread bool
 }
 

@@ -1,7 +1,6 @@
 package iouring
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -49,10 +48,7 @@ const disabledPath = "/proc/sys/kernel/io_uring_disabled"
 
 // refused explains an errno of io_uring_setup.
 func refused(errno unix.Errno) error {
-	disabled, err := os.ReadFile(disabledPath)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		disabled = nil // /proc may be hidden: the cause stays unknown
-	}
+	disabled, _ := os.ReadFile(disabledPath) // may not be there, or hidden: then the cause is less sure
 	return &UnavailableError{Op: "io_uring_setup", Err: errno, Cause: likelyCause(errno, strings.TrimSpace(string(disabled)))}
 }
 

@@ -32,6 +32,8 @@ type RingLoop struct {
 	sink     *LoopSink
 	addr     netip.AddrPort
 	listener int
+	ring     *iouring.Ring
+	buffers  *iouring.Buffers
 	streams  *iouring.Streams
 	kept     []iouring.Buffer // of this turn
 	stop     atomic.Bool
@@ -92,30 +94,38 @@ func (l *RingLoop) run(o RingOptions, ready chan<- error) {
 	defer unix.Close(l.listener)
 	// The ring is for one thread. It ends with this goroutine.
 	runtime.LockOSThread()
-	ring, err := iouring.Open(iouring.Options{Entries: 512, Completions: 4096})
+	err := l.open(o)
+	ready <- err
+	if err == nil {
+		l.keep(l.serve())
+		l.keep(l.close())
+	}
+}
+
+func (l *RingLoop) open(o RingOptions) (err error) {
+	if l.ring, err = iouring.Open(iouring.Options{Entries: 512, Completions: 4096}); err != nil {
+		return err
+	}
+	if l.buffers, err = iouring.NewBuffers(iouring.BuffersOptions{Count: o.Buffers, Size: o.BufferBytes}); err != nil {
+		return errors.Join(err, l.ring.Close())
+	}
+	if err = l.buffers.Register(l.ring); err == nil {
+		l.streams, err = iouring.NewStreams(l.ring, l.buffers, l, iouring.StreamsOptions{})
+	}
 	if err != nil {
-		ready <- err
-		return
+		return errors.Join(err, l.buffers.Close(), l.ring.Close())
 	}
-	defer func() { l.keep(ring.Close()) }()
-	buffers, err := iouring.NewBuffers(iouring.BuffersOptions{Count: o.Buffers, Size: o.BufferBytes})
-	if err != nil {
-		ready <- err
-		return
-	}
-	defer func() { l.keep(buffers.Close()) }()
-	if err := buffers.Register(ring); err != nil {
-		ready <- err
-		return
-	}
-	if l.streams, err = iouring.NewStreams(ring, buffers, l, iouring.StreamsOptions{}); err != nil {
-		ready <- err
-		return
-	}
-	defer func() { l.keep(l.streams.Close()) }()
 	l.streams.Listen(l.listener)
-	ready <- nil
-	l.keep(l.serve())
+	return nil
+}
+
+// close ends all connections. If that fails, something may be in flight, and its
+// memory stays the kernel's.
+func (l *RingLoop) close() error {
+	if err := l.streams.Close(); err != nil {
+		return err
+	}
+	return errors.Join(l.buffers.Close(), l.ring.Close())
 }
 
 func (l *RingLoop) serve() error {
