@@ -1,6 +1,10 @@
 package iouring
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 var (
 	// ErrUnavailable is wrapped by the error of Open and Probe when this process
@@ -21,8 +25,9 @@ var (
 	ErrInFlight = errors.New("iouring: operations in flight")
 )
 
-// UnavailableError says why there is no ring. It wraps ErrUnavailable and the
-// errno.
+// UnavailableError says why there is no ring, or not one that can do what is asked
+// for. It wraps ErrUnavailable and the errno, and errors.ErrUnsupported if the
+// kernel does not have it: then nobody can allow it.
 type UnavailableError struct {
 	Op    string // what was refused
 	Err   error  // the errno; nil when a ring was given that lacks something
@@ -36,10 +41,14 @@ func (e *UnavailableError) Error() string {
 	return e.Op + ": " + e.Err.Error() + "; " + e.Cause
 }
 
-// Unwrap returns ErrUnavailable and the errno.
+// Unwrap returns what the error wraps.
 func (e *UnavailableError) Unwrap() []error {
-	if e.Err == nil {
-		return []error{ErrUnavailable}
+	switch e.Err {
+	case nil:
+		return []error{ErrUnavailable, errors.ErrUnsupported}
+	case unix.EINVAL: // a flag or an operation that the kernel does not know
+		return []error{ErrUnavailable, e.Err, errors.ErrUnsupported}
+	default: // ENOSYS is errors.ErrUnsupported by itself
+		return []error{ErrUnavailable, e.Err}
 	}
-	return []error{ErrUnavailable, e.Err}
 }

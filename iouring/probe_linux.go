@@ -44,6 +44,16 @@ func Probe() (Support, error) {
 	return s, err
 }
 
+// ProbeSockets returns why there can be no Streams, an error that wraps
+// ErrUnavailable, or nil.
+func ProbeSockets() error {
+	s, err := Probe()
+	if err == nil && !s.Sockets {
+		err = &UnavailableError{Op: "io_uring multishot receive", Cause: "likely a kernel before 6.0"}
+	}
+	return err
+}
+
 func (s *Support) probeOps(r *Ring) error {
 	probe := new(kernelProbe)
 	if errno := ioUringRegister(r.fd, registerProbe, unsafe.Pointer(probe), len(probe.ops)); errno != 0 {

@@ -20,15 +20,26 @@ import (
 	"github.com/rollway/rollway/internal/needs"
 )
 
-// openRing opens a ring for the test, which is locked to its thread, or skips it.
-func openRing(t testing.TB, o Options) *Ring {
+// needRing skips the test where there can be no Streams. It has Ring tested only
+// where all is there that any test needs.
+func needRing(t testing.TB) {
 	t.Helper()
-	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
-	r, err := Open(o)
+	err := ProbeSockets()
 	if errors.Is(err, ErrUnavailable) {
 		needs.Feature(t, "io_uring", err)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openRing opens a ring for the test, which is locked to its thread, or skips it.
+func openRing(t testing.TB, o Options) *Ring {
+	t.Helper()
+	needRing(t)
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	r, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +136,10 @@ func TestLikelyCause(t *testing.T) {
 	f := func(errno unix.Errno, disabled, want string) {
 		t.Helper()
 		err := error(&UnavailableError{Op: "io_uring_setup", Err: errno, Cause: likelyCause(errno, disabled)})
+		lacking := errno == unix.ENOSYS || errno == unix.EINVAL
+		if errors.Is(err, errors.ErrUnsupported) != lacking {
+			t.Errorf("%v is errors.ErrUnsupported: %v, want %v", err, !lacking, lacking)
+		}
 		if !strings.Contains(err.Error(), want) || !errors.Is(err, ErrUnavailable) || !errors.Is(err, errno) {
 			t.Errorf("%v with the sysctl at %q: %v, want %q, ErrUnavailable and the errno", errno, disabled, err, want)
 		}
@@ -138,17 +153,15 @@ func TestLikelyCause(t *testing.T) {
 	f(unix.EMFILE, "0", "ulimit -n")
 	f(unix.EINVAL, "", "kernel before 5.6")
 	f(unix.EIO, "", "errno 5")
-	if err := error(&UnavailableError{Op: "a", Cause: "b"}); err.Error() != "a: b" || !errors.Is(err, ErrUnavailable) {
+	if err := error(&UnavailableError{Op: "a", Cause: "b"}); err.Error() != "a: b" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%v without an errno, want a: b", err)
 	}
 }
 
 // The kernel says what it has, and has all that is prepared here.
 func TestProbe(t *testing.T) {
+	needRing(t)
 	s, err := Probe()
-	if errors.Is(err, ErrUnavailable) {
-		needs.Feature(t, "io_uring", err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,15 +174,17 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%+v, want no operation 255 and the features %#x", s, needed)
 	}
 	// 6.0 brought both.
-	if s.Sockets != (s.Flags&SetupSingleIssuer != 0) {
-		t.Errorf("sockets %v with %v", s.Sockets, s.Flags)
+	if !s.Sockets || s.Flags&SetupSingleIssuer == 0 {
+		t.Errorf("sockets %v with %v, want both", s.Sockets, s.Flags)
 	}
 }
 
 // A ring is set up the first way that the kernel takes, and works whichever that is.
 func TestSetupWays(t *testing.T) {
-	openRing(t, Options{})
+	needRing(t)
 	unknown := SetupFlags(1 << 31)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for i, way := range setupWays {
 		r, err := open(Options{Entries: 2, Completions: 8}, []SetupFlags{unknown, way | unknown, way, SetupClamp})
 		if err != nil {
@@ -387,7 +402,9 @@ func TestCancel(t *testing.T) {
 // A ring that is closed has ended what was in flight: nothing is written into its
 // memory afterwards.
 func TestCloseWaits(t *testing.T) {
-	openRing(t, Options{}) // skips
+	needRing(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	r, err := Open(Options{})
 	if err != nil {
 		t.Fatal(err)

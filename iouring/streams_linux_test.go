@@ -604,7 +604,7 @@ type echo struct {
 
 func newEcho(t testing.TB, o Options, handler *recorder) *echo {
 	t.Helper()
-	openRing(t, o) // skips
+	needRing(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

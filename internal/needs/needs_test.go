@@ -1,6 +1,7 @@
 package needs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,4 +75,5 @@ func TestFeature(t *testing.T) {
 	f("true", fmt.Errorf("setup: %w", syscall.EPERM), "fail: needs io_uring: setup: operation not permitted")
 	f("", syscall.ENOSYS, "skip: needs io_uring: ")
 	f("true", fmt.Errorf("setup: %w", syscall.ENOSYS), "skip: needs io_uring: setup: ")
+	f("true", fmt.Errorf("setup: %w", errors.ErrUnsupported), "skip: needs io_uring: setup: ")
 }

@@ -41,16 +41,6 @@ type RingLoop struct {
 	done     chan struct{}
 }
 
-// ProbeRing returns why there can be no RingLoop, an error that wraps
-// iouring.ErrUnavailable, or nil.
-func ProbeRing() error {
-	support, err := iouring.Probe()
-	if err == nil && !support.Sockets {
-		err = &iouring.UnavailableError{Op: "io_uring multishot receive", Cause: "likely a kernel before 6.0"}
-	}
-	return err
-}
-
 // ListenRing starts a RingLoop. Connections get the congestion control algorithm
 // of that name. A sink is for one loop at a time. The error wraps
 // iouring.ErrUnavailable where io_uring is not allowed.

@@ -63,7 +63,7 @@ func (b *bareContestant) Start(ctx context.Context, s Setup) (Server, error) {
 		return nil, fmt.Errorf("%s: start with topics %v of an earlier one, want none: it recovers nothing", b.name, s.Expect)
 	}
 	if b.name == BareURingSink {
-		if err := ringError(bare.ProbeRing()); err != nil {
+		if err := ringError(iouring.ProbeSockets()); err != nil {
 			return nil, err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rollway/rollway/internal/needs"
 	"github.com/rollway/rollway/iouring"
-	"github.com/rollway/rollway/perf/bare"
 	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
 )
@@ -60,7 +59,7 @@ func TestBareSinks(t *testing.T) {
 	for _, name := range []string{BareSink, BareEpollSink, BareURingSink, BareFdatasync, BareJournal} {
 		t.Run(name, func(t *testing.T) {
 			if name == BareURingSink {
-				needs.Feature(t, "io_uring", bare.ProbeRing())
+				needs.Feature(t, "io_uring", iouring.ProbeSockets())
 			}
 			dir := filepath.Join(t.TempDir(), "data")
 			s := start(t, name, Options{}, Setup{Dir: dir})
