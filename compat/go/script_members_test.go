@@ -24,8 +24,8 @@ import (
 // scriptGroup is how a client in another language takes part in a group: by
 // programs that are one member each, which compat/python/member.py describes.
 type scriptGroup struct {
-	name    string
-	program func(s *server) *exec.Cmd
+	name     string
+	programs []memberProgram // of the members a, b and so on, in turn
 
 	assignor    string // as the client names it; empty where it has only its own
 	cooperative bool   // members keep what they have while they rebalance
@@ -39,29 +39,40 @@ type scriptGroup struct {
 	static, leavesStatic bool
 }
 
+// memberProgram is the command that is a member of a group of a server, without the
+// options.
+type memberProgram func(s *server) *exec.Cmd
+
 // pythonMember runs the member program of a client for Python.
-func pythonMember(client string) func(s *server) *exec.Cmd {
+func pythonMember(client string) memberProgram {
 	return func(s *server) *exec.Cmd {
 		return exec.Command(filepath.Join(scripts, "python", "bin", "python"), filepath.Join("../python", client+"_member.py"), s.kafka)
 	}
 }
 
 // nodeMember runs the member program of a client for JavaScript.
-func nodeMember(script string) func(s *server) *exec.Cmd {
+func nodeMember(script string) memberProgram {
 	return func(s *server) *exec.Cmd {
 		return exec.Command("node", filepath.Join("../js", script), s.kafka, filepath.Join(scripts, "js"))
 	}
 }
 
+var (
+	confluentKafka = pythonMember("confluent_kafka")
+	kafkaPython    = pythonMember("kafka_python")
+	aiokafka       = pythonMember("aiokafka")
+)
+
 var scriptGroups = []scriptGroup{
-	{name: "confluent_kafka/eager", program: pythonMember("confluent_kafka"), assignor: "range", commitsAtRevoke: true, static: true},
-	{name: "confluent_kafka/cooperative", program: pythonMember("confluent_kafka"), assignor: "cooperative-sticky", cooperative: true, commitsAtRevoke: true, static: true},
-	{name: "kafka_python/eager", program: pythonMember("kafka_python"), assignor: "range", commitsAtRevoke: true, static: true},
-	{name: "kafka_python/cooperative", program: pythonMember("kafka_python"), assignor: "cooperative-sticky", cooperative: true, commitsAtRevoke: true, static: true},
-	{name: "aiokafka/range", program: pythonMember("aiokafka"), assignor: "range", commitsAtRevoke: true, static: true},
-	{name: "aiokafka/roundrobin", program: pythonMember("aiokafka"), assignor: "roundrobin", commitsAtRevoke: true, static: true},
-	{name: "kafkajs", program: nodeMember("kafkajs_member.js")},
-	{name: "platformatic", program: nodeMember("platformatic_member.mjs"), static: true, leavesStatic: true},
+	{name: "confluent_kafka/eager", programs: []memberProgram{confluentKafka}, assignor: "range", commitsAtRevoke: true, static: true},
+	{name: "confluent_kafka/cooperative", programs: []memberProgram{confluentKafka}, assignor: "cooperative-sticky", cooperative: true, commitsAtRevoke: true, static: true},
+	{name: "kafka_python/eager", programs: []memberProgram{kafkaPython}, assignor: "range", commitsAtRevoke: true, static: true},
+	{name: "kafka_python/cooperative", programs: []memberProgram{kafkaPython}, assignor: "cooperative-sticky", cooperative: true, commitsAtRevoke: true, static: true},
+	{name: "aiokafka/range", programs: []memberProgram{aiokafka}, assignor: "range", commitsAtRevoke: true, static: true},
+	{name: "aiokafka/roundrobin", programs: []memberProgram{aiokafka}, assignor: "roundrobin", commitsAtRevoke: true, static: true},
+	{name: "python together", programs: []memberProgram{kafkaPython, confluentKafka, aiokafka}, assignor: "range", commitsAtRevoke: true, static: true},
+	{name: "kafkajs", programs: []memberProgram{nodeMember("kafkajs_member.js")}},
+	{name: "platformatic", programs: []memberProgram{nodeMember("platformatic_member.mjs")}, static: true, leavesStatic: true},
 }
 
 // expectedComplaints is what clients log as a warning or worse though nothing is
@@ -90,9 +101,10 @@ type groupRun struct {
 	written      map[int32][]string // the values of each partition
 
 	mu      sync.Mutex
-	suite   compat.Suite             // what the members have said of themselves
 	reads   map[int32][]memberEvent  // what was read and not yet taken, by partition
-	members map[string]*scriptMember // those that were started, by name
+	members map[string]*scriptMember // those that live, by name
+
+	reported map[compat.Suite]bool // the clients of which the test is reported
 }
 
 // scriptMember is one member, a process.
@@ -105,10 +117,11 @@ type scriptMember struct {
 	ended  chan struct{} // closed when all that it prints was read
 
 	// Guarded by run.mu.
-	has        []int32   // the partitions that it has said it has
-	rebalances int       // how often it has said so
-	revoked    [][]int32 // what it was taken, each time
-	commits    int       // how often it has committed
+	suite      compat.Suite // its client, when it has begun
+	has        []int32      // the partitions that it has said it has
+	rebalances int          // how often it has said so
+	revoked    [][]int32    // what it was taken, each time
+	commits    int          // how often it has committed
 }
 
 func startGroupRun(t *testing.T, kind scriptGroup, partitions int32) *groupRun {
@@ -119,7 +132,7 @@ func startGroupRun(t *testing.T, kind scriptGroup, partitions int32) *groupRun {
 	s := startGroupServer(t)
 	return &groupRun{
 		s: s, kind: kind, group: unique(t), topic: createTopic(t, s, partitions), partitions: partitions,
-		written: map[int32][]string{}, reads: map[int32][]memberEvent{}, members: map[string]*scriptMember{},
+		written: map[int32][]string{}, reads: map[int32][]memberEvent{}, reported: map[compat.Suite]bool{}, members: map[string]*scriptMember{},
 	}
 }
 
@@ -132,7 +145,7 @@ func (r *groupRun) start(t *testing.T, name, instance string, session time.Durat
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &scriptMember{name: name, run: r, cmd: r.kind.program(r.s), ended: make(chan struct{})}
+	m := &scriptMember{name: name, run: r, cmd: r.kind.programs[int(name[0]-'a')%len(r.kind.programs)](r.s), ended: make(chan struct{})}
 	m.cmd.Args = append(m.cmd.Args, string(options))
 	m.cmd.Env = scriptEnv()
 	m.cmd.Stderr = &m.stderr
@@ -171,7 +184,7 @@ func (m *scriptMember) hear(t *testing.T, line []byte) {
 	defer m.run.mu.Unlock()
 	switch e.Event {
 	case "client":
-		m.run.suite = compat.Suite{Client: e.Client, Version: e.Version}
+		m.suite = compat.Suite{Client: e.Client, Version: e.Version}
 	case "assigned":
 		m.has = e.Partitions
 		m.rebalances++
@@ -328,16 +341,25 @@ func (m *scriptMember) kill(t *testing.T) {
 	}
 }
 
-// report keeps what came of the test, of the client that the members are.
+// report keeps what comes of the test for each client that a member is.
 func (r *groupRun) report(t *testing.T, what string) {
 	t.Helper()
 	r.await(t, func() string {
-		if r.suite.Client == "" {
-			return "no member has begun"
+		for name, m := range r.members {
+			if m.suite.Client == "" {
+				return name + " has not begun"
+			}
 		}
 		return ""
 	})
-	compat.Report(t, compat.Suite{Client: r.suite.Client, Version: r.suite.Version, What: what})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if s := m.suite; !r.reported[s] {
+			r.reported[s] = true
+			compat.Report(t, compat.Suite{Client: s.Client, Version: s.Version, What: what})
+		}
+	}
 }
 
 // checkEmpty fails unless the group has no members.
@@ -369,6 +391,7 @@ func TestScriptGroups(t *testing.T) {
 				b.commit(t)
 			}
 			c := r.start(t, "c", "", session)
+			r.report(t, "consumer groups")
 			for i := 0; kind.commitsAtRevoke && !r.has(c); i++ {
 				r.write(t, fmt.Sprint("while they rebalance ", i), 1)
 			}
@@ -404,6 +427,7 @@ func TestScriptGroups(t *testing.T) {
 				m.commit(t)
 			}
 			b.leave(t)
+			r.awaitShared(t)
 			c.leave(t)
 			r.checkEmpty(t)
 			r.write(t, "while there are no members", 10)
@@ -497,9 +521,13 @@ func TestScriptStaticMembers(t *testing.T) {
 					again(name, 0)
 				}
 			}
-			for _, m := range maps.Clone(r.members) {
+			for _, name := range []string{"a", "b"} {
+				m := r.members[name]
 				m.commit(t)
 				m.leave(t)
+				if kind.leavesStatic && name == "a" {
+					r.awaitShared(t)
+				}
 			}
 			checkNoLag(t, r.s, r.group)
 		})
