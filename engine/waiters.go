@@ -12,13 +12,14 @@ type Waiter struct {
 	// must not call into the engine; it may come while Forget runs.
 	Notify func()
 
-	at Offset
+	at   Offset
+	slot int // its place in the list of the partition it waits for, from 1 on; 0 is none
 }
 
 // waiters are those of one partition.
 type waiters struct {
 	mu   sync.Mutex
-	list []*Waiter // in order of arrival, mostly that of their offsets too
+	list []*Waiter // Invariant: list[i].slot == i+1
 }
 
 // add arms w unless reached, which is called under the lock, says that there
@@ -31,31 +32,39 @@ func (l *waiters) add(w *Waiter, at Offset, reached func(Offset) bool) bool {
 	}
 	w.at = at
 	l.list = append(l.list, w)
+	w.slot = len(l.list)
 	return true
 }
 
+// remove forgets w, if it waits: the last takes its place, so that thousands who
+// give up at once do not search for themselves.
 func (l *waiters) remove(w *Waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, other := range l.list {
-		if other == w {
-			l.list = append(l.list[:i], l.list[i+1:]...)
-			return
-		}
+	if w.slot == 0 {
+		return
 	}
+	end := len(l.list) - 1
+	last := l.list[end]
+	l.list[w.slot-1], last.slot = last, w.slot
+	l.list[end] = nil
+	l.list = l.list[:end]
+	w.slot = 0
 }
 
-// wake notifies all that wait for an offset up to end.
+// wake notifies all that wait for an offset up to end, in no order.
 func (l *waiters) wake(end Offset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := l.list[:0]
 	for _, w := range l.list {
-		if w.at <= end {
-			w.Notify()
-		} else {
+		if w.at > end {
 			kept = append(kept, w)
+			w.slot = len(kept)
+			continue
 		}
+		w.slot = 0 // before its memory may be used again
+		w.Notify()
 	}
 	clear(l.list[len(kept):])
 	l.list = kept
