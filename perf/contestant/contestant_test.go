@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/load"
 )
 
@@ -111,6 +112,44 @@ func checkFill(t *testing.T, s Server, topic string) {
 	}
 }
 
+// checkReadBack reads a filled topic by the clients that check every batch, and that
+// wait at its end, which gets another batch meanwhile.
+func checkReadBack(t *testing.T, s Server, topic string) {
+	t.Helper()
+	f := testBatch(t)
+	var batches int64
+	end, err := load.ReadBack(t.Context(), s.Target(), load.Partition{Topic: topic}, func(b record.Batch) error {
+		batches++
+		if b.Size() != f.Batch.Size() || b.CRC() != f.Batch.CRC() {
+			return fmt.Errorf("%d bytes, crc %08x", b.Size(), b.CRC())
+		}
+		return nil
+	})
+	if err != nil || batches != 64 || end != batches*int64(f.Batch.Count()) {
+		t.Errorf("%d batches, high watermark %d, %v; want 64 of %d records", batches, end, err, f.Batch.Count())
+	}
+	if end, err := load.ReadBack(t.Context(), s.Target(), load.Partition{Topic: topic, Number: 1}, nil); err != nil || end != 0 {
+		t.Errorf("high watermark of an empty partition %d, %v; want 0", end, err)
+	}
+
+	if err := s.CreateTopic(t.Context(), "tailed", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	tailer, err := load.NewTailer(t.Context(), s.Target(), load.Log{Topic: "tailed", BatchBytes: f.Batch.Size(), Step: int64(f.Batch.Count())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tailer.Close()
+	tailed := make(chan error, 1)
+	go func() { tailed <- tailer.Run(f.Bytes/2, 64<<10) }()
+	if _, err := s.Fill(t.Context(), "tailed", f); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-tailed; err != nil || tailer.Bytes() < f.Bytes/2 {
+		t.Errorf("%d bytes read at the end of the log, %v; want half of a MiB", tailer.Bytes(), err)
+	}
+}
+
 // checkGone makes sure that a server's process is not there.
 func checkGone(t *testing.T, s Server) {
 	t.Helper()
@@ -151,6 +190,7 @@ func checkServer(t *testing.T, name string, o Options) {
 	}
 	checkFill(t, s, "filled")
 	checkVerify(t, s, "filled", 2)
+	checkReadBack(t, s, "filled")
 	checkTopics(t, s)
 	checkStop(t, s)
 

@@ -52,6 +52,7 @@ type options struct {
 	rounds      int
 	mib         int
 	write       string
+	commit      string
 }
 
 func parseOptions(args []string, out io.Writer) (options, error) {
@@ -62,6 +63,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "`number` of rounds that count; before them is one that does not")
 	f.IntVar(&o.mib, "mib", 512, "how many `MiB` each tool moves in a turn")
 	f.StringVar(&o.write, "write", "", "`file` to write the figures to, such as perf/results/crosscheck.jsonl")
+	f.StringVar(&o.commit, "commit", "", "`commit` that is measured, for that file")
 	f.StringVar(&o.contestants.Heap, "heap", "1g", "`size` of Kafka's heap")
 	f.StringVar(&o.contestants.KafkaLib, "lib", "", "`directory` of Kafka's jars (default in the user's cache)")
 	f.StringVar(&o.contestants.Program, "program", "", "`rollway` to start (default: one that is built)")

@@ -73,7 +73,7 @@ func (c *crosscheck) note(w workload, tool, subject string, round int, seen sigh
 func (c *crosscheck) description() result.Run {
 	now := time.Now()
 	r := result.Run{
-		ID: "crosscheck-" + now.UTC().Format("20060102-150405"), Profile: "crosscheck", Began: now,
+		ID: "crosscheck-" + now.UTC().Format("20060102-150405"), Profile: "crosscheck", Began: now, Commit: c.options.commit,
 		Command: fmt.Sprintf("scripts/crosscheck --rounds %d --mib %d", c.options.rounds, c.options.mib),
 		Contestants: []result.Contestant{
 			{Name: contestant.RollwayKafka, Title: "rollway, Kafka's protocol"}, {Name: contestant.Kafka, Title: "Apache Kafka " + contestant.KafkaVersion},
