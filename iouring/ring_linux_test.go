@@ -684,9 +684,11 @@ func BenchmarkNop(b *testing.B) {
 			b.ReportAllocs()
 			for done := 0; done < b.N; done += batch {
 				for range batch {
-					push(b, r, Nop())
+					r.Push(Nop()) // there is room
 				}
-				enter(b, r, batch)
+				if err := r.Enter(batch); err != nil {
+					b.Fatal(err)
+				}
 				for range batch {
 					r.Next()
 				}
