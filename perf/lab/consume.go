@@ -33,32 +33,18 @@ func (c consume) do(ctx context.Context, s *subject, counted time.Duration) (out
 	if err := s.fillLog(ctx); err != nil {
 		return out, err
 	}
-	var consumers []*load.Consumer
-	defer func() {
-		for _, consumer := range consumers {
-			consumer.Close()
-		}
-	}()
-	for range c.connections {
-		consumer, err := load.NewConsumer(ctx, s.server.Target(), *s.log)
-		if err != nil {
-			return out, err
-		}
-		consumers = append(consumers, consumer)
-	}
-	if err := s.noteCongestion(); err != nil {
-		return out, err
-	}
-	var bytes int64
-	var elapsed time.Duration
-	u, err := s.observe(func() (err error) {
-		bytes, elapsed, err = readAll(consumers, load.FetchRun{Bytes: 1 << 60, Time: counted, MaxBytes: c.maxBytes, Depth: consumeDepth})
-		return err
-	})
+	consuming, end, err := s.consumers(ctx, c)
 	if err != nil {
 		return out, err
 	}
-	if err := consumers[0].Check(c.maxBytes); err != nil {
+	defer end()
+	var bytes int64
+	var elapsed time.Duration
+	u, err := s.observe(func() (err error) {
+		bytes, elapsed, err = consuming(load.FetchRun{Bytes: 1 << 60, Time: counted, MaxBytes: c.maxBytes, Depth: consumeDepth})
+		return err
+	})
+	if err != nil {
 		return out, err
 	}
 	batches := float64(bytes) / float64(s.log.BatchBytes)
@@ -68,6 +54,34 @@ func (c consume) do(ctx context.Context, s *subject, counted time.Duration) (out
 	}
 	out.figures = u.figures(w)
 	return out, nil
+}
+
+// consumers returns what consumes on connections that are there, and what closes
+// them. Of each run an answer is read in full and checked. A server with a client of
+// its own has that consume.
+func (s *subject) consumers(ctx context.Context, c consume) (run func(load.FetchRun) (int64, time.Duration, error), end func(), err error) {
+	if d := s.driver(); d != nil {
+		return func(r load.FetchRun) (int64, time.Duration, error) { return d.Consume(ctx, *s.log, c.connections, r) }, func() {}, nil
+	}
+	var all []*load.Consumer
+	end = func() {
+		for _, consumer := range all {
+			consumer.Close()
+		}
+	}
+	for range c.connections {
+		consumer, err := load.NewConsumer(ctx, s.server.Target(), *s.log)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		all = append(all, consumer)
+	}
+	if err := errors.Join(s.noteCongestion(), all[0].Check(c.maxBytes)); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return func(r load.FetchRun) (int64, time.Duration, error) { return readAll(all, r) }, end, nil
 }
 
 // fillLog makes the log that consumers read, once for a server, and reads it back.

@@ -110,11 +110,16 @@ type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string { return "ended by signal " + e.signal.String() }
 
-// build builds rollway into dir, and fetches Kafka unless it is there. That it
-// cannot be had is said, and no error.
+// build builds rollway into dir, the peers if they take part, and fetches Kafka
+// unless it is there. That it cannot be had is said, and no error.
 func build(ctx context.Context, o options, dir string) error {
 	if _, err := contestant.Build(ctx, dir); err != nil {
 		return err
+	}
+	if len(o.with) > 0 {
+		if _, err := contestant.BuildPeers(ctx, contestant.Options{}, dir); err != nil {
+			return err
+		}
 	}
 	p, err := o.chosen()
 	if err != nil || o.kafkaEndpoint != "" || !slices.ContainsFunc(contestant.Names(), func(name string) bool { return onJVM(name) && p.admits(name) }) {
@@ -131,7 +136,7 @@ func build(ctx context.Context, o options, dir string) error {
 // dir.
 func newContestants(o options, dir string) func(name string) (contestant.Contestant, error) {
 	all := contestant.Options{
-		Program: filepath.Join(dir, "rollway"), KafkaLib: o.kafkaLib, Heap: o.heap, KafkaEndpoint: o.kafkaEndpoint, KafkaPID: o.kafkaPID,
+		Program: filepath.Join(dir, "rollway"), Peers: filepath.Join(dir, "peers"), KafkaLib: o.kafkaLib, Heap: o.heap, KafkaEndpoint: o.kafkaEndpoint, KafkaPID: o.kafkaPID,
 	}
 	return func(name string) (contestant.Contestant, error) { return contestant.New(name, all) }
 }

@@ -74,7 +74,7 @@ func parseOptions(args, names []string, out io.Writer) (options, error) {
 	f.BoolVar(&o.shareCores, "share-cores", false, "let clients and servers use all cores, instead of one half each")
 	f.StringVar(&only, "only", "", "comma-separated `workloads`, names or letters, instead of the profile's")
 	f.StringVar(&contestants, "contestants", "", "comma-separated `names` that take part, instead of the profile's")
-	f.StringVar(&with, "with", "", "comma-separated `names` of contestants that take part beside the others")
+	f.StringVar(&with, "with", "", "comma-separated `names` of contestants that take part beside the others: nats, kfake")
 	f.StringVar(&o.heap, "heap", "", "`size` of Kafka's heap (default 1g)")
 	f.StringVar(&o.kafkaLib, "kafka-lib", "", "`directory` of Kafka's jars (default where scripts/kafka puts them)")
 	f.StringVar(&o.kafkaEndpoint, "kafka-endpoint", "", "`HOST:PORT` of a Kafka that is running, instead of one that the lab starts; then no namespace is made")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollway/rollway/perf/contestant"
 	"github.com/rollway/rollway/perf/result"
 )
 
@@ -122,4 +123,28 @@ func TestSplitCores(t *testing.T) {
 	f([]int{0, 1, 2, 3, 4}, false, "servers on [2 3 4], clients on [0 1] of 5")
 	f([]int{0, 1}, true, "clients and servers share all 2")
 	f([]int{3}, false, "clients and servers share all 1")
+}
+
+// Contestants by flag take part where they can, beside the profile's.
+func TestExtraContestants(t *testing.T) {
+	full, err := findProfile("full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := map[string][]string{}
+	for _, w := range workloads(full, []string{contestant.NATS, contestant.KFake}) {
+		for _, name := range w.contestants {
+			part[name] = append(part[name], w.Name)
+		}
+	}
+	for name, want := range map[string]string{contestant.NATS: "a b c e h", contestant.KFake: "a b c e"} {
+		var letters []string
+		for _, w := range part[name] {
+			letter, _, _ := strings.Cut(w, "-")
+			letters = append(letters, letter)
+		}
+		if got := strings.Join(slices.Compact(letters), " "); got != want {
+			t.Errorf("%s takes part in %s, want %s", name, got, want)
+		}
+	}
 }

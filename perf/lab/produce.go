@@ -43,22 +43,19 @@ func (p produce) do(ctx context.Context, s *subject, counted time.Duration) (out
 		return out, err
 	}
 	defer func() { err = errors.Join(err, s.server.DeleteTopic(ctx, topic)) }()
-	producers, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
+	producing, end, err := s.producers(ctx, load.ProducerOptions{
 		Topic: topic, Partitions: p.partitions, Connections: p.connections, Window: p.window, Batch: batch,
 	})
 	if err != nil {
 		return out, err
 	}
-	defer producers.Close()
-	if err := s.noteCongestion(); err != nil {
-		return out, err
-	}
+	defer end()
 	if err := errors.Join(s.settleDisk(), freshMemory(p.maxBytes)); err != nil {
 		return out, err
 	}
 	var done load.Produced
 	u, err := s.observe(func() (err error) {
-		done, err = producers.Run(load.ProduceRun{Batches: max(1, p.maxBytes/batch.Size()), Time: counted})
+		done, err = producing(load.ProduceRun{Batches: max(1, p.maxBytes/batch.Size()), Time: counted})
 		return err
 	})
 	if err != nil {
@@ -75,6 +72,23 @@ func (p produce) do(ctx context.Context, s *subject, counted time.Duration) (out
 		out.addLatencies("produce", histogramOf(done.Latencies))
 	}
 	return out, nil
+}
+
+// producers returns what produces on connections that are there, and what closes
+// them. A server with a client of its own has that produce.
+func (s *subject) producers(ctx context.Context, o load.ProducerOptions) (run func(load.ProduceRun) (load.Produced, error), end func(), err error) {
+	if d := s.driver(); d != nil {
+		return func(r load.ProduceRun) (load.Produced, error) { return d.Produce(ctx, o, r) }, func() {}, nil
+	}
+	p, err := load.NewProducers(ctx, s.server.Target(), o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.noteCongestion(); err != nil {
+		p.Close()
+		return nil, nil, err
+	}
+	return p.Run, p.Close, nil
 }
 
 // freshMemory takes so many bytes of memory and gives them back. A hypervisor that

@@ -129,13 +129,31 @@ func workloads(p profile, extra []string) []*workload {
 	return choose(all, p, extra)
 }
 
-// choose keeps what the profile has, and adds the extra contestants to whatever
-// rollway takes part in by Kafka's protocol or is measured with it.
+// choose keeps what the profile has, and adds the extra contestants where they can
+// take part.
 func choose(all []*workload, p profile, extra []string) []*workload {
 	return slices.DeleteFunc(all, func(w *workload) bool {
-		w.contestants = slices.DeleteFunc(append(slices.Clone(w.contestants), extra...), func(name string) bool { return !p.admits(name) && !slices.Contains(extra, name) })
+		w.contestants = slices.DeleteFunc(slices.Clone(w.contestants), func(name string) bool { return !p.admits(name) })
+		for _, name := range extra {
+			if !slices.Contains(w.contestants, name) && w.takes(name) {
+				w.contestants = append(w.contestants, name)
+			}
+		}
 		return !p.chooses(w) || len(w.contestants) == 0
 	})
+}
+
+// takes tells whether a contestant that is there by flag only can do the work: one
+// with a client of its own produces and consumes at full speed, and one that keeps
+// all in memory does no more than that.
+func (w *workload) takes(name string) bool {
+	switch w.job.(type) {
+	case produce:
+		return name != contestant.KFake || !w.durable
+	case consume:
+		return true
+	}
+	return false
 }
 
 // produceShape is a workload of producers at full speed.
