@@ -111,7 +111,7 @@ func TestGroupsRestart(t *testing.T) {
 			}
 		})
 	}
-	for answered.Load() < int64(2*len(r.members)) {
+	for answered.Load() < int64(len(r.members)/2) {
 		time.Sleep(time.Millisecond)
 	}
 	r.kill()
