@@ -70,8 +70,11 @@ func (a admin) ask(ctx context.Context, request kmsg.Request) (kmsg.Response, er
 }
 
 // retry calls f until it succeeds, or fails by something that does not pass with
-// time: then, when the process has ended or ctx has, that is the error.
+// time, for startLimit at most: then, when the process has ended or ctx has, that is
+// the error.
 func (a admin) retry(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %v", startLimit))
+	defer cancel()
 	for {
 		err := f()
 		if err == nil || !passes(err) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rollway/rollway/perf/load"
 )
@@ -91,9 +92,15 @@ func checkDrive(t *testing.T, s Driver) {
 	if err != nil || done.Batches != batches || len(done.Latencies) != batches || done.Latencies[0] <= 0 || done.Elapsed < done.Latencies[batches-1] {
 		t.Errorf("produced %+v, %v; want %d batches, their latencies, sorted, and a time that is longer", done, err, batches)
 	}
-	bytes, elapsed, err := s.Consume(t.Context(), log, connections, load.FetchRun{Bytes: 8 << 20, MaxBytes: 1 << 20, Depth: 1})
-	if err != nil || bytes < 8<<20 || elapsed <= 0 {
-		t.Errorf("consumed %d bytes in %v, %v; want 8 MiB", bytes, elapsed, err)
+	for _, maxBytes := range []int{1 << 20, 16 << 10} { // of many batches and of one
+		bytes, elapsed, err := s.Consume(t.Context(), log, connections, load.FetchRun{Bytes: 8 << 20, MaxBytes: maxBytes, Depth: 1})
+		if err != nil || bytes < 8<<20 || elapsed <= 0 {
+			t.Errorf("consumed %d bytes in %v by %d, %v; want 8 MiB", bytes, elapsed, maxBytes, err)
+		}
+	}
+	bytes, elapsed, err := s.Consume(t.Context(), log, connections, load.FetchRun{Bytes: 1 << 60, Time: 50 * time.Millisecond, MaxBytes: 1 << 20, Depth: 1})
+	if err != nil || bytes <= 0 || elapsed < 50*time.Millisecond {
+		t.Errorf("consumed %d bytes in %v, %v; want some in 50 ms and a little more", bytes, elapsed, err)
 	}
 	if _, err := s.Produce(t.Context(), load.ProducerOptions{Topic: "none", Partitions: 1, Connections: 1, Window: 1, Batch: f.Batch}, load.ProduceRun{Batches: 1}); err == nil {
 		t.Error("produce to a topic that is not there: no error")

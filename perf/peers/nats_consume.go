@@ -13,6 +13,10 @@ import (
 	"github.com/rollway/rollway/perf/drive"
 )
 
+// besideBatches is what the subjects, reply subjects and headers of an answer may
+// have: they count against its bytes, and a message that does not fit is refused.
+const besideBatches = 4 << 10
+
 // consume has connections read the stream of partition 0 at once.
 func (c *client) consume(q drive.Consume, a *drive.Answer) error {
 	errs := make([]error, q.Connections)
@@ -84,7 +88,7 @@ func readOnce(js jetstream.JetStream, q drive.Consume, most int64, over func() b
 	if err != nil {
 		return 0, err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(q.MaxBytes))
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(q.MaxBytes + besideBatches))
 	if err != nil {
 		return 0, err
 	}
