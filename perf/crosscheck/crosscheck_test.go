@@ -106,6 +106,7 @@ func TestVerdicts(t *testing.T) {
 	text := c.table(w)
 	for _, want := range []string{
 		"alike: ratio of throughput agrees: 0.92x", "alike: CPU s/GiB of rollway agrees: 1.10x", "alike: CPU s/GiB of Kafka agrees: 1.00x",
+		"alike: ratio of CPU s/GiB agrees: 1.10x", "slow: ratio of CPU s/GiB agrees: 0.80x",
 		"slow: ratio of throughput DIFFERS: 0.26x the lab's, want within 25 %; the tool is the limit, with 1.00 cores busy", "slow: CPU s/GiB of Kafka DIFFERS: 1.25x",
 	} {
 		if !strings.Contains(text, want) {

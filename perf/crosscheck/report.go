@@ -139,6 +139,7 @@ func (c *crosscheck) table(w workload) string {
 		}
 		verdicts = append(verdicts,
 			verdict(tool.name+": ratio of throughput", ratio, mayDifferRatio)+limit,
+			verdict(tool.name+": ratio of CPU s/GiB", r.cpu.Over(k.cpu).Median()/ours.cpu.Over(theirs.cpu).Median(), mayDifferRatio),
 			verdict(tool.name+": CPU s/GiB of rollway", r.cpu.Median()/ours.cpu.Median(), mayDifferCPU),
 			verdict(tool.name+": CPU s/GiB of Kafka", k.cpu.Median()/theirs.cpu.Median(), mayDifferCPU))
 	}
