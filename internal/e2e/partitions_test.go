@@ -20,7 +20,7 @@ import (
 
 // A server with many partitions of one batch each starts, reads and rests within
 // these bounds. ROLLWAY_PARTITIONS is how many, ROLLWAY_IDLE how long it rests;
-// the figures are those of BENCHMARKS.md, and are judged from 10,000 partitions
+// the figures are those of docs/measurements.md, and are judged from 10,000 partitions
 // on: `make partitions`.
 func TestManyPartitions(t *testing.T) {
 	partitions := int(envInt(t, "ROLLWAY_PARTITIONS", 300))

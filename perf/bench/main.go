@@ -105,7 +105,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&only, "only", "", "comma-separated `suites` to run: fetch, produce, durable, commit, kafka (default all)")
 	f.StringVar(&o.congestion, "congestion", "cubic", "congestion control `algorithm` of both ends")
 	f.StringVar(&o.dir, "dir", "", "`directory` on the disk to be measured, for a temporary one in it (default $TMPDIR or /tmp, but /var/tmp if that is in memory)")
-	f.StringVar(&o.markdown, "markdown", "", "`file` to write the figures to, such as BENCHMARKS.md: between its lines\n"+markBegin+" and "+markEnd)
+	f.StringVar(&o.markdown, "markdown", "", "`file` to write the figures to, such as docs/measurements.md: between its lines\n"+markBegin+" and "+markEnd)
 	f.StringVar(&o.profile, "profile", "", "`directory` to write a CPU profile of each server process to, for go tool pprof")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

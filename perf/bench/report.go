@@ -120,7 +120,7 @@ func (r results) String() string {
 	return b.String()
 }
 
-// markdown is for BENCHMARKS.md.
+// markdown is for docs/measurements.md.
 func (r results) markdown() string {
 	var b strings.Builder
 	b.WriteString("| condition | |\n|---|---|\n")
@@ -187,7 +187,7 @@ func alignedRow(cells []string, widths []int, separator string) string {
 	return strings.Join(padded, separator)
 }
 
-// The markers between which BENCHMARKS.md has what a run has printed.
+// The markers between which docs/measurements.md has what a run has printed.
 const (
 	markBegin = "<!-- bench:begin -->"
 	markEnd   = "<!-- bench:end -->"
