@@ -15,13 +15,12 @@ import (
 
 // lab is one process of a run.
 type lab struct {
-	options    options
-	profile    profile
-	dir        string // of its own, for servers' data
-	congestion string // of sockets that can be told; empty: all have the namespace's
-	logBytes   int64  // of what consumers read
-	cores      cores
-	make       func(name string) (contestant.Contestant, error)
+	options  options
+	profile  profile
+	dir      string // of its own, for servers' data
+	logBytes int64  // of what consumers read
+	cores    cores
+	make     func(name string) (contestant.Contestant, error)
 
 	sections []section
 	steps    map[string][]step // by workload
@@ -110,24 +109,25 @@ func (l *lab) take(ctx context.Context, s *subject, st step) error {
 			return err
 		}
 	}
-	if err := l.write(m); err != nil {
-		return err
-	}
 	l.progress.end(st, time.Since(began))
-	return nil
+	return l.write(m)
 }
 
-// write appends a measure to the results.
+// write appends a measure to the results, and notes what is over by it.
 func (l *lab) write(m result.Measure) error {
 	if err := l.results.Measure(m); err != nil {
 		return err
 	}
 	l.measures = append(l.measures, m)
-	for _, st := range l.steps[m.Workload] {
-		switch {
-		case st.contestant != m.Contestant:
-		case m.Skipped != "" && m.Phase != result.Syscalls, m.Error == "" && st.phase == m.Phase && st.round == m.Round:
-			l.over[st.key()] = true
+	steps := l.steps[m.Workload]
+	over := done(steps, []result.Measure{m})
+	this := stepKey{m.Workload, m.Contestant, m.Phase, m.Round}
+	for _, st := range steps {
+		if key := st.key(); over[key] && !l.over[key] {
+			l.over[key] = true
+			if key != this { // whose end is noted already
+				l.progress.skip(st)
+			}
 		}
 	}
 	return nil

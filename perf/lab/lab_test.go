@@ -136,6 +136,9 @@ func TestRun(t *testing.T) {
 	}) {
 		t.Errorf("no proof of congestion control among %+v", run.Conditions)
 	}
+	if p := l.progress; p.over != p.steps || p.left != 0 || len(l.left()) != 0 {
+		t.Errorf("progress at the end: %d of %d turns, %v left, %d steps left; want all and none", p.over, p.steps, p.left, len(l.left()))
+	}
 	if left, err := os.ReadDir(l.dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

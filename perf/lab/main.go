@@ -79,14 +79,21 @@ func (p program) inner(args []string, o options) (code int, err error) {
 	}
 	// The guard does so too, unless it was killed.
 	defer func() { err = errors.Join(err, os.RemoveAll(where.dir)) }()
-	signals := make(chan os.Signal, 1)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go func() {
-		s := <-signals
-		cancel(&signalError{s.(syscall.Signal)})
-		signal.Stop(signals) // a second one ends the process at once
+		s := (<-signals).(syscall.Signal)
+		cancel(&signalError{s})
+		// A second Ctrl-C ends the process at once. A second SIGTERM is none of a user's:
+		// when the guard is killed the kernel sends it once for each of its threads that
+		// becomes our father and dies, too (prctl(2), PR_SET_PDEATHSIG).
+		for s := range signals {
+			if s == syscall.SIGINT {
+				os.Exit(128 + int(syscall.SIGINT))
+			}
+		}
 	}()
 	l, err := p.prepare(o, where)
 	if err == nil {

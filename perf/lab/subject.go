@@ -43,11 +43,10 @@ func (s *subject) external() bool {
 	return s.lab.options.kafkaEndpoint != "" && s.name() == contestant.Kafka
 }
 
-// setup is how the server is started.
+// setup is how the server is started. Its congestion control is the namespace's,
+// since not every contestant can be told.
 func (s *subject) setup(expect ...contestant.Topic) contestant.Setup {
-	return contestant.Setup{
-		Dir: s.dir, Cores: s.lab.cores.server, Durable: s.durable, Congestion: s.lab.congestion, Expect: expect,
-	}
+	return contestant.Setup{Dir: s.dir, Cores: s.lab.cores.server, Durable: s.durable, Expect: expect}
 }
 
 // start starts the server over an empty directory, unless it runs.
