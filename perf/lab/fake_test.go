@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == innerArgument:
 		os.Exit(testProgram().main(os.Args[1:]))
 	default:
+		// A server process built with -race would sleep for a second at its end.
+		os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 		os.Exit(m.Run())
 	}
 }
@@ -66,8 +68,8 @@ var fakes = []fake{
 	{name: "fake-drop", Broken: "drop"},
 	{name: "fake-flip", Broken: "flip"},
 	{name: "fake-none", Broken: "start"},
-	{name: "fake-burn-1", Burn: time.Millisecond},
-	{name: "fake-burn-2", Burn: 2 * time.Millisecond},
+	{name: "fake-burn-1", Burn: 3 * time.Millisecond}, // beside which all else costs little, also with -race
+	{name: "fake-burn-2", Burn: 6 * time.Millisecond},
 	{name: "fake-delay-1", Delay: 20 * time.Millisecond},
 	{name: "fake-delay-2", Delay: 40 * time.Millisecond},
 	{name: "test-native", Rollway: true},
