@@ -49,13 +49,17 @@ func (c connections) do(ctx context.Context, s *subject, counted time.Duration) 
 	if err != nil {
 		return out, err
 	}
+	first, err := producers.Run(load.ProduceRun{Batches: firstBatches * int64(max(c.count, connectionPartitions))})
+	if err != nil {
+		return out, err
+	}
 	var done load.Produced
 	u, err := s.observe(func() (err error) {
 		done, err = producers.Run(load.ProduceRun{Time: counted})
 		return err
 	})
 	if err == nil {
-		err = s.verify(ctx, topic, connectionPartitions, batch, done.Batches)
+		err = s.verify(ctx, topic, connectionPartitions, batch, first.Batches+done.Batches)
 	}
 	if err != nil {
 		return out, err

@@ -39,7 +39,7 @@ func (p partitions) do(ctx context.Context, s *subject, counted time.Duration) (
 		return out, err
 	}
 	create := time.Since(start)
-	done, u, err := p.produce(ctx, s, load.ProducerOptions{
+	first, done, u, err := p.produce(ctx, s, load.ProducerOptions{
 		Topic: topic, Partitions: p.count, Connections: partitionConnections,
 		Window: max(1, (p.count+partitionConnections-1)/partitionConnections), Batch: batch, Spread: true,
 	}, counted)
@@ -57,24 +57,27 @@ func (p partitions) do(ctx context.Context, s *subject, counted time.Duration) (
 	if err := p.restart(ctx, s, topic, out.figures); err != nil {
 		return out, err
 	}
-	return out, s.verify(ctx, topic, p.count, batch, done.Batches)
+	return out, s.verify(ctx, topic, p.count, batch, first.Batches+done.Batches)
 }
 
-// produce produces to all partitions.
-func (p partitions) produce(ctx context.Context, s *subject, o load.ProducerOptions, counted time.Duration) (done load.Produced, u use, err error) {
+// produce produces to all partitions: first, which does not count, to each once.
+func (p partitions) produce(ctx context.Context, s *subject, o load.ProducerOptions, counted time.Duration) (first, done load.Produced, u use, err error) {
 	producers, err := load.NewProducers(ctx, s.server.Target(), o)
 	if err != nil {
-		return done, u, err
+		return first, done, u, err
 	}
 	defer producers.Close()
+	if first, err = producers.Run(load.ProduceRun{Batches: int64(o.Connections * o.Window)}); err != nil {
+		return first, done, u, err
+	}
 	if err := errors.Join(s.noteCongestion(), s.settleDisk()); err != nil {
-		return done, u, err
+		return first, done, u, err
 	}
 	u, err = s.observe(func() (err error) {
 		done, err = producers.Run(load.ProduceRun{Batches: partitionMaxBytes / o.Batch.Size(), Time: counted})
 		return err
 	})
-	return done, u, err
+	return first, done, u, err
 }
 
 // restart stops the server in order and starts it, kills it and starts it.
