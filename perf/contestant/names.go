@@ -35,10 +35,21 @@ func Names() []string {
 	return names
 }
 
+// Title is how pages call the contestant of that name; the name itself if there is
+// none.
+func Title(name string) string {
+	for _, r := range recipes {
+		if r.name == name {
+			return r.title
+		}
+	}
+	return name
+}
+
 // recipe makes the contestant of a name.
 type recipe struct {
-	name string
-	make func(name string, o Options) (Contestant, error)
+	name, title string
+	make        func(name string, o Options) (Contestant, error)
 }
 
 // New returns the contestant of that name. It starts nothing.
@@ -55,19 +66,19 @@ func New(name string, o Options) (Contestant, error) {
 
 // recipes are all contestants.
 var recipes = []recipe{
-	{RollwayNative, newRollway},
-	{RollwayKafka, newRollway},
-	{Kafka, newKafka},
-	{KafkaFsync, newKafka},
-	{BareSendFile, newBare},
-	{BareCopy, newBare},
-	{BareSplice, newBare},
-	{BareEpoll, newBare},
-	{BareSink, newBare},
-	{BareEpollSink, newBare},
-	{BareURingSink, newBare},
-	{BareFdatasync, newBare},
-	{BareJournal, newBare},
-	{NATS, newPeer},
-	{KFake, newPeer},
+	{RollwayNative, "rollway, own protocol", newRollway},
+	{RollwayKafka, "rollway, Kafka's protocol", newRollway},
+	{Kafka, "Apache Kafka", newKafka},
+	{KafkaFsync, "Apache Kafka, synced", newKafka},
+	{BareSendFile, "bare sendfile", newBare},
+	{BareCopy, "bare copy", newBare},
+	{BareSplice, "bare splice", newBare},
+	{BareEpoll, "bare sendfile, epoll", newBare},
+	{BareSink, "bare pwritev", newBare},
+	{BareEpollSink, "bare pwritev, epoll", newBare},
+	{BareURingSink, "bare pwritev, io_uring", newBare},
+	{BareFdatasync, "bare fdatasync", newBare},
+	{BareJournal, "bare journal", newBare},
+	{NATS, "NATS JetStream", newPeer},
+	{KFake, "kfake", newPeer},
 }

@@ -76,7 +76,7 @@ func (c *crosscheck) description() result.Run {
 		ID: "crosscheck-" + now.UTC().Format("20060102-150405"), Profile: "crosscheck", Began: now, Commit: c.options.commit,
 		Command: fmt.Sprintf("scripts/crosscheck --rounds %d --mib %d", c.options.rounds, c.options.mib),
 		Contestants: []result.Contestant{
-			{Name: contestant.RollwayKafka, Title: "rollway, Kafka's protocol"}, {Name: contestant.Kafka, Title: "Apache Kafka " + contestant.KafkaVersion},
+			{Name: contestant.RollwayKafka, Title: contestant.Title(contestant.RollwayKafka)}, {Name: contestant.Kafka, Title: contestant.Title(contestant.Kafka)},
 		},
 		Conditions: []result.Condition{
 			{Name: "cores", Text: fmt.Sprintf("servers on %v, tools on %v", c.serverCores, c.toolCores)},
@@ -91,7 +91,7 @@ func (c *crosscheck) description() result.Run {
 		}
 	}
 	if c.iperf != "" {
-		r.Contestants = append(r.Contestants, result.Contestant{Name: contestant.BareSendFile, Title: "bare sendfile"}, result.Contestant{Name: iperfName, Title: iperfName})
+		r.Contestants = append(r.Contestants, result.Contestant{Name: contestant.BareSendFile, Title: contestant.Title(contestant.BareSendFile)}, result.Contestant{Name: iperfName, Title: iperfName})
 		r.Workloads = append(r.Workloads, result.Workload{
 			Name: resultName(sendFileWorkload, labTool), Title: sendFileWorkload.title, Main: []string{sendFileWorkload.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
 		})

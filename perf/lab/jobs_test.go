@@ -140,3 +140,20 @@ func TestExternal(t *testing.T) {
 		}
 	}
 }
+
+// The kinds of several connections are named once each, and what was listed can be
+// looked at again.
+func TestKinds(t *testing.T) {
+	ours, theirs := []string{"cubic", "cubic", "cubic"}, []string{"cubic", "bbr", "cubic"}
+	f := func(got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("kinds %q, want %q", got, want)
+		}
+	}
+	f(kinds(ours), "cubic")
+	f(kinds(theirs), "bbr and cubic")
+	f(kinds(append(ours, ours...)), "cubic")
+	f(kinds(append(ours, theirs...)), "bbr and cubic")
+	f(kinds(nil), "")
+}

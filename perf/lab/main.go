@@ -194,7 +194,7 @@ func (l *lab) open(plan []*workload, where place) error {
 		run.Workloads = append(run.Workloads, w.Workload)
 	}
 	for _, name := range contestantNames(plan) {
-		run.Contestants = append(run.Contestants, result.Contestant{Name: name, Title: strings.ReplaceAll(name, "-", " ")})
+		run.Contestants = append(run.Contestants, result.Contestant{Name: name, Title: contestant.Title(name)})
 	}
 	if !l.options.fresh {
 		if err := l.resume(run); err != nil || l.results != nil {

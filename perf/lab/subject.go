@@ -209,8 +209,7 @@ func (s *subject) noteCongestion() error {
 
 // kinds lists which values there are.
 func kinds(values []string) string {
-	slices.Sort(values)
-	return strings.Join(slices.Compact(values), " and ")
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(values))), " and ")
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
