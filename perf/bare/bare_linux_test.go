@@ -269,7 +269,7 @@ func TestRefusals(t *testing.T) {
 	f(sink, produce(1, make([]byte, 100)), "partition 1, want one below 1")
 	f(sink, produce(0, make([]byte, 10)), "batch of 10 bytes, want at least 61")
 	f(sink, produce(0, make([]byte, 100)), "batch crc 00000000, want ")
-	f(sink, produce(0, make([]byte, receiveBytes)), "frame of more than 1048576 bytes")
+	f(sink, produce(0, make([]byte, receiveBytes)), "frame of more than 1064960 bytes")
 	f(sink, make([]byte, 100), "bad head check")
 	f(&Fetcher{}, produce(0, make([]byte, 100)), "Produce")
 
@@ -322,7 +322,7 @@ func refusedBySink(t *testing.T, dial func(sink *LoopSink, want string) *net.TCP
 		wantRefused(t, dial(newLoopSink(t, LoopSinkOptions{Dir: t.TempDir(), Partitions: 1}), want), request)
 	}
 	f(produce(1, make([]byte, 100)), "partition 1, want one below 1")
-	f(produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1048560")
+	f(produce(0, make([]byte, receiveBytes)), "payload bytes, want at most 1064944")
 	f(make([]byte, 100), "bad head check")
 }
 
