@@ -58,7 +58,7 @@ var Figures = []Figure{
 	{"pss_mib", "MiB", "PSS", Lower, "as RSS, shared pages by their share"},
 	{"rss_idle_mib", "MiB", "RSS idle", Lower, "resident before the first request"},
 	{"page_cache_mib", "MiB", "page cache", Neither, "of the files in its data directory"},
-	{"disk_written_mib", "MiB", "written", Lower, "write_bytes of the process: pages that it dirtied, and what it wrote past the cache"},
+	{"disk_written_mib", "MiB", "written", Neither, "write_bytes of the process: pages that it dirtied, and what it wrote past the cache"},
 	{"device_written_mib", "MiB", "written by the disk", Neither, "sectors that the whole machine wrote to the data disk"},
 	{"write_amplification", "x", "written per byte", Lower, "disk_written_mib over what was produced"},
 
