@@ -18,6 +18,7 @@ import (
 	"github.com/rollway/rollway/engine"
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/load"
+	"github.com/rollway/rollway/perf/page"
 	"github.com/rollway/rollway/perf/sample"
 )
 
@@ -391,7 +392,7 @@ func (b *bench) offeredTable(ctx context.Context) (table, error) {
 	t := table{
 		title: what,
 		note: fmt.Sprintf("engine alone, 64 KiB batches to 4 partitions, 16 in flight each, offered at %s batches/s, half of the %s MiB/s that this disk writes; latency from when a batch was due",
-			digits(offered), digits(disk/(1<<20))),
+			page.Digits(offered), page.Digits(disk/(1<<20))),
 		columns: []string{"contestant", "batches/s", "spread", "p50 ms", "p99 ms", "CPU us/batch", "written/produced"},
 	}
 	for _, name := range names {

@@ -105,7 +105,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&only, "only", "", "comma-separated `suites` to run: fetch, produce, durable, commit, kafka (default all)")
 	f.StringVar(&o.congestion, "congestion", "cubic", "congestion control `algorithm` of both ends")
 	f.StringVar(&o.dir, "dir", "", "`directory` on the disk to be measured, for a temporary one in it (default $TMPDIR or /tmp, but /var/tmp if that is in memory)")
-	f.StringVar(&o.markdown, "markdown", "", "`file` to write the figures to, such as docs/measurements.md: between its lines\n"+markBegin+" and "+markEnd)
+	f.StringVar(&o.markdown, "markdown", "", "`file` to write the figures to, such as docs/measurements.md: between its lines\n"+marks.Begin()+" and "+marks.End())
 	f.StringVar(&o.profile, "profile", "", "`directory` to write a CPU profile of each server process to, for go tool pprof")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -232,7 +232,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if o.markdown == "" {
 		return nil
 	}
-	if page, err = insert(page, r.markdown()); err != nil {
+	if page, err = marks.Insert(page, r.markdown()); err != nil {
 		return fmt.Errorf("%s: %w", o.markdown, err)
 	}
 	return os.WriteFile(o.markdown, []byte(page), 0o644)
@@ -247,7 +247,7 @@ func readPage(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := insert(string(page), ""); err != nil {
+	if _, err := marks.Insert(string(page), ""); err != nil {
 		return "", fmt.Errorf("%s: %w", file, err)
 	}
 	return string(page), nil

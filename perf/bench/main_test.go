@@ -79,7 +79,7 @@ func TestRun(t *testing.T) {
 	o := smallRun(t)
 	o.only = []string{"fetch", "produce", "durable"}
 	o.markdown = filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(o.markdown, []byte("# Before\n"+markBegin+"\nold figures\n"+markEnd+"\nAfter\n"), 0o666); err != nil {
+	if err := os.WriteFile(o.markdown, []byte("# Before\n"+marks.Begin()+"\nold figures\n"+marks.End()+"\nAfter\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -99,7 +99,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := string(page); !strings.HasPrefix(p, "# Before\n"+markBegin) || !strings.HasSuffix(p, markEnd+"\nAfter\n") ||
+	if p := string(page); !strings.HasPrefix(p, "# Before\n"+marks.Begin()) || !strings.HasSuffix(p, marks.End()+"\nAfter\n") ||
 		strings.Contains(p, "old figures") || !strings.Contains(p, "### Durable produce, 64 producers, 1 partition\n") {
 		t.Errorf("page:\n%s", p)
 	}
@@ -168,7 +168,7 @@ func TestRunRefused(t *testing.T) {
 	f(func(o *options) { o.dir = "/missing" }, "/missing: no such file")
 	f(func(o *options) { o.congestion = "teleport" }, "teleport")
 	f(func(o *options) { o.profile = "/missing" }, "/missing/")
-	f(func(o *options) { o.markdown = "main.go" }, "main.go: no lines "+markBegin)
+	f(func(o *options) { o.markdown = "main.go" }, "main.go: no lines "+marks.Begin())
 }
 
 // smallRun returns options for a run that takes no time and measures nothing

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rollway/rollway/perf/page"
 	"github.com/rollway/rollway/perf/sample"
 )
 
@@ -73,25 +74,12 @@ func (r results) missed() (missed, all int) {
 }
 
 // number shows the median of a series.
-func number(s sample.Series) string { return digits(s.Median()) }
+func number(s sample.Series) string { return page.Digits(s.Median()) }
 
 // spread shows the lowest and the highest of its values.
 func spread(s sample.Series) string {
 	lowest, highest := s.Spread()
-	return digits(lowest) + " - " + digits(highest)
-}
-
-// digits shows three digits, or all before the point.
-func digits(v float64) string {
-	switch {
-	case v >= 100 || v <= -100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10 || v <= -10:
-		return fmt.Sprintf("%.1f", v)
-	case v >= 1 || v <= -1:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.3f", v)
+	return page.Digits(lowest) + " - " + page.Digits(highest)
 }
 
 // String is for a terminal.
@@ -187,26 +175,8 @@ func alignedRow(cells []string, widths []int, separator string) string {
 	return strings.Join(padded, separator)
 }
 
-// The markers between which docs/measurements.md has what a run has printed.
-const (
-	markBegin = "<!-- bench:begin -->"
-	markEnd   = "<!-- bench:end -->"
-)
-
-// insert puts text between the markers of page; a page without them is
-// replaced.
-func insert(page, text string) (string, error) {
-	text = markBegin + "\n\n" + text + "\n" + markEnd
-	before, rest, begins := strings.Cut(page, markBegin)
-	_, after, ends := strings.Cut(rest, markEnd)
-	switch {
-	case begins && ends:
-		return before + text + after, nil
-	case strings.TrimSpace(page) == "":
-		return text + "\n", nil
-	}
-	return "", fmt.Errorf("no lines %s and %s in this order, want them around what is to be replaced", markBegin, markEnd)
-}
+// marks are those between which docs/measurements.md has what a run has printed.
+const marks = page.Marks("bench")
 
 // bytesText shows a round number of bytes.
 func bytesText(n int64) string {

@@ -43,49 +43,6 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// Figures go between the marks of a page or make a new one; a page that has no
-// place for them is left alone.
-func TestInsert(t *testing.T) {
-	f := func(page, want string) {
-		t.Helper()
-		got, err := insert(page, "new")
-		if want == "" {
-			if err == nil {
-				t.Errorf("insert into %q = %q, want an error", page, got)
-			}
-			return
-		}
-		if err != nil || got != want {
-			t.Errorf("insert into %q = %q, %v; want %q", page, got, err, want)
-		}
-	}
-	block := markBegin + "\n\nnew\n" + markEnd
-	f("", block+"\n")
-	f("\n", block+"\n")
-	f("a\n"+markBegin+"old"+markEnd+"\nb\n", "a\n"+block+"\nb\n")
-	f("a\n"+block+"\nb\n", "a\n"+block+"\nb\n")
-	f("no marks", "")
-	f(markBegin, "")
-	f(markEnd+markBegin, "")
-}
-
-// Numbers keep three digits.
-func TestDigits(t *testing.T) {
-	f := func(v float64, want string) {
-		t.Helper()
-		if got := digits(v); got != want {
-			t.Errorf("digits(%v) = %s, want %s", v, got, want)
-		}
-	}
-	f(0, "0.000")
-	f(0.1239, "0.124")
-	f(1.239, "1.24")
-	f(12.39, "12.4")
-	f(123.9, "124")
-	f(123456, "123456")
-	f(-1.5, "-1.50")
-}
-
 // Bytes and things are counted in words.
 func TestTexts(t *testing.T) {
 	f := func(got, want string) {

@@ -94,7 +94,6 @@ type part struct {
 func compare(parts []part) (c comparison, err error) {
 	for i := range parts {
 		p := &parts[i]
-		used := false
 		for _, w := range p.run.Workloads {
 			summed, err := sumUp(&p.run, w, p.measures)
 			if err != nil {
@@ -103,12 +102,9 @@ func compare(parts []part) (c comparison, err error) {
 			if len(summed.subjects) == 0 {
 				continue
 			}
-			used = true
 			c.workloads = append(slices.DeleteFunc(c.workloads, func(o *workload) bool { return o.Name == w.Name }), summed)
 		}
-		if used {
-			c.runs = append(c.runs, p.run)
-		}
+		c.runs = append(c.runs, p.run)
 	}
 	c.runs = slices.DeleteFunc(c.runs, func(r result.Run) bool {
 		return !slices.ContainsFunc(c.workloads, func(w *workload) bool { return w.run.ID == r.ID })

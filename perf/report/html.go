@@ -10,7 +10,7 @@ import (
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var layout = template.Must(template.New("page").Parse(pageText))
 
 // pageData is what the page shows.
 type pageData struct {
@@ -63,7 +63,7 @@ func writeHTML(w io.Writer, c comparison) error {
 		}
 		data.Runs = append(data.Runs, one)
 	}
-	return page.Execute(w, data)
+	return layout.Execute(w, data)
 }
 
 // page is one workload of the page: plots of the first two figures and of the

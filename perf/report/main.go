@@ -44,7 +44,7 @@ Without files it reads all of perf/results.
 func parseOptions(args []string, out io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&o.markdown, "markdown", "", "`file` to write the tables to, such as BENCHMARKS.md: between its lines\n"+markBegin+" and "+markEnd)
+	f.StringVar(&o.markdown, "markdown", "", "`file` to write the tables to, such as BENCHMARKS.md: between its lines\n"+marks.Begin()+" and "+marks.End())
 	f.StringVar(&o.html, "html", "", "`file` to write the page with plots to")
 	f.StringVar(&o.svg, "svg", "", "`directory` to write the drawings of the README to")
 	if err := f.Parse(args); err != nil {
@@ -105,7 +105,7 @@ func writeMarkdown(path string, c comparison) error {
 	if err != nil {
 		return err
 	}
-	whole, err := insert(string(page), markdown(c))
+	whole, err := marks.Insert(string(page), markdown(c))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -6,25 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rollway/rollway/perf/page"
 	"github.com/rollway/rollway/perf/result"
 	"github.com/rollway/rollway/perf/sample"
 )
 
-// The markers between which a page has what was measured.
-const (
-	markBegin = "<!-- lab:begin -->"
-	markEnd   = "<!-- lab:end -->"
-)
-
-// insert puts text between the markers of page.
-func insert(page, text string) (string, error) {
-	before, rest, begins := strings.Cut(page, markBegin)
-	_, after, ends := strings.Cut(rest, markEnd)
-	if !begins || !ends {
-		return "", fmt.Errorf("no lines %s and %s in this order, want them around what is to be replaced", markBegin, markEnd)
-	}
-	return before + markBegin + "\n\n" + text + "\n" + markEnd + after, nil
-}
+// marks are those between which BENCHMARKS.md has what was measured.
+const marks = page.Marks("lab")
 
 // markdown is all of it.
 func markdown(c comparison) string {
@@ -102,7 +90,7 @@ func writeLosses(b *strings.Builder, title, who string, all []loss) {
 
 // withUnit is a median.
 func withUnit(s *subject, f result.Figure) string {
-	return strings.TrimSpace(digits(s.figures[f.Name].series().Median()) + " " + f.Unit)
+	return strings.TrimSpace(page.Digits(s.figures[f.Name].series().Median()) + " " + f.Unit)
 }
 
 // writeWorkload writes the table of one: the figures that it is about, and of the
@@ -149,7 +137,7 @@ func (w *workload) notes() []string {
 	for _, s := range w.subjects {
 		if v, ok := s.cold[w.Main[0]]; ok {
 			if f, known := result.Named(w.Main[0]); known && kindOf(s.Name) == peer {
-				lines = append(lines, fmt.Sprintf("%s, the first seconds after its start: %s %s %s", s.Title, f.Title, digits(v), f.Unit))
+				lines = append(lines, fmt.Sprintf("%s, the first seconds after its start: %s %s %s", s.Title, f.Title, page.Digits(v), f.Unit))
 			}
 		}
 		if s.skipped != "" {

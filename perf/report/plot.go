@@ -7,6 +7,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/rollway/rollway/perf/page"
 	"github.com/rollway/rollway/perf/result"
 	"github.com/rollway/rollway/perf/sample"
 )
@@ -67,9 +68,9 @@ func barPlot(w *workload, f result.Figure) *drawing {
 		d.bar(begin, y+3, series.Median()*scale, row-6, colorOf(s.Name), fmt.Sprintf("%s: %s %s", s.Title, spread(series), f.Unit))
 		d.line(begin+lowest*scale, y+row/2, begin+highest*scale, y+row/2, "whisker")
 		for _, v := range series {
-			d.dot(begin+v*scale, y+row/2, 2.2, "#ffffff", fmt.Sprintf("%s %s", digits(v), f.Unit))
+			d.dot(begin+v*scale, y+row/2, 2.2, "#ffffff", fmt.Sprintf("%s %s", page.Digits(v), f.Unit))
 		}
-		d.text(begin+max(highest, series.Median())*scale+8, y+16, left, "value", digits(series.Median()))
+		d.text(begin+max(highest, series.Median())*scale+8, y+16, left, "value", page.Digits(series.Median()))
 	}
 	d.line(begin, head, begin, d.height-8, "axis")
 	return d

@@ -198,11 +198,11 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.WriteFile(page, []byte("before\n"), 0o600)
-	f("page.md: no lines "+markBegin, options{markdown: page, results: []string{path}})
-	os.WriteFile(page, []byte("before\n"+markBegin+"\nold\n"+markEnd+"\nafter\n"), 0o600)
+	f("page.md: no lines "+marks.Begin(), options{markdown: page, results: []string{path}})
+	os.WriteFile(page, []byte("before\n"+marks.Begin()+"\nold\n"+marks.End()+"\nafter\n"), 0o600)
 	f("", options{markdown: page, html: filepath.Join(dir, "page.html"), svg: filepath.Join(dir, "img"), results: []string{path}})
 	text, err := os.ReadFile(page)
-	if err != nil || !strings.HasPrefix(string(text), "before\n"+markBegin+"\n") || !strings.HasSuffix(string(text), markEnd+"\nafter\n") || !strings.Contains(string(text), "| Kafka | 3.00 |") {
+	if err != nil || !strings.HasPrefix(string(text), "before\n"+marks.Begin()+"\n") || !strings.HasSuffix(string(text), marks.End()+"\nafter\n") || !strings.Contains(string(text), "| Kafka | 3.00 |") {
 		t.Errorf("page %q, %v", text, err)
 	}
 	f("missing.jsonl", options{markdown: page, results: []string{filepath.Join(dir, "missing.jsonl")}})

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/page"
 )
 
 // target is a bound on what one contestant's figure is, times another one's in the
@@ -88,9 +89,9 @@ func (v verdict) word() string {
 // want is the bound as it is printed.
 func (v verdict) want() string {
 	if v.least {
-		return fmt.Sprintf(">= %sx", digits(v.bound))
+		return fmt.Sprintf(">= %sx", page.Digits(v.bound))
 	}
-	return fmt.Sprintf("<= %sx", digits(v.bound))
+	return fmt.Sprintf("<= %sx", page.Digits(v.bound))
 }
 
 // judge holds the figures against all targets.
