@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/engine/record"
@@ -216,6 +217,19 @@ func checkServer(t *testing.T, name string, o Options) {
 func TestRollway(t *testing.T) {
 	for _, name := range []string{RollwayNative, RollwayKafka} {
 		t.Run(name, func(t *testing.T) { checkServer(t, name, Options{Program: program}) })
+	}
+}
+
+// A question longer than what a server takes before a valid request is answered.
+func TestLongQuestion(t *testing.T) {
+	s := start(t, RollwayKafka, Options{Program: program}, Setup{Dir: t.TempDir()})
+	const partitions = 2000
+	r, err := s.(*kafkaServer).admin.ask(t.Context(), endsRequest([]Topic{{Name: "absent", Partitions: partitions}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if topics := r.(*kmsg.ListOffsetsResponse).Topics; len(topics) != 1 || len(topics[0].Partitions) != partitions {
+		t.Errorf("an answer of %d topics, want 1 with %d partitions", len(topics), partitions)
 	}
 }
 

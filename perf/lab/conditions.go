@@ -30,10 +30,14 @@ func (l *lab) machineConditions(network string, warning bool) ([]result.Conditio
 		{Name: "memory state", Text: "produce goes into new files; what was written before a turn is on the disk, and memory for the turn's pages was touched right before it; " +
 			"catch-up reads are of cached, clean pages but in f, whose server is in a memory group and whose backlog was dropped from the cache"},
 		{Name: "durability", Text: "page cache before acknowledging in all workloads but h and those with durable in their name: there everybody syncs before"},
+		{Name: effortCondition, Text: l.profile.effort.String()},
 		{Name: "clients", Text: "acks=all, no compression, no idempotence in the raw clients (a-c, e, g, h, j, k), idempotence in the generator's (d, f, i); batches as they were sent are read back from each server"},
 		{Name: "figures", Text: "medians over rounds, contestants in turn; each workload's warm-up and the first seconds after a start are measured apart; system calls are counted in a turn of their own"},
 	}, nil
 }
+
+// effortCondition is the name of what says how thoroughly a run measures.
+const effortCondition = "effort"
 
 const (
 	// noisyShare of all cores' time, used by others or stolen, makes a run noisy.
@@ -43,18 +47,14 @@ const (
 	noisySpread = 1.25
 )
 
-// noise is how quiet the machine was: before is the usage when this process began.
-// What servers used that were ended since is our own by then.
-func (l *lab) noise(before host.Usage) (result.Condition, error) {
-	after, err := host.UsageNow()
-	if err != nil {
-		return result.Condition{}, err
-	}
-	others, stolen := after.Since(before)
+// noise is how quiet the machine was in the turns of the run, by all processes that
+// carried it out.
+func (l *lab) noise() (result.Condition, error) {
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return result.Condition{}, err
 	}
+	others, stolen := l.disturbed()
 	wide, all := l.spreads()
 	c := result.Condition{
 		Name: "noise", Warning: others > noisyShare || stolen > noisyShare || 3*wide > all,
@@ -62,6 +62,22 @@ func (l *lab) noise(before host.Usage) (result.Condition, error) {
 			others*100, stolen*100, strings.Join(strings.Fields(string(load))[:3], " "), (noisySpread-1)*100, wide, all),
 	}
 	return c, nil
+}
+
+// disturbed are the shares of all cores' time that others used and that was stolen,
+// over the counted parts of all turns.
+func (l *lab) disturbed() (others, stolen float64) {
+	var seconds float64
+	for _, m := range l.measures {
+		elapsed := m.Figures["elapsed_s"]
+		seconds += elapsed
+		others += elapsed * m.Figures["others_percent"] / 100
+		stolen += elapsed * m.Figures["stolen_percent"] / 100
+	}
+	if seconds == 0 {
+		return 0, 0
+	}
+	return others / seconds, stolen / seconds
 }
 
 // spreads counts the rows, a contestant in a workload, in which the CPU that was

@@ -206,20 +206,6 @@ func (l *lab) noteConditions(conditions []result.Condition) {
 // groupName is the memory group's, of which there is one at a time.
 func (l *lab) groupName() string { return filepath.Base(l.dir) }
 
-// left are the steps that are not done.
-func (l *lab) left() (steps []step) {
-	for _, s := range l.sections {
-		for _, w := range s.workloads {
-			for _, st := range l.steps[w.Name] {
-				if !l.over[st.key()] {
-					steps = append(steps, st)
-				}
-			}
-		}
-	}
-	return steps
-}
-
 // cores are who runs where.
 type cores struct {
 	count          int

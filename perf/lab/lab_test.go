@@ -19,9 +19,12 @@ import (
 
 // testProfile is so little that a whole run takes a moment.
 var testProfile = profile{
-	name: "test", rounds: 2, counted: 20 * time.Millisecond, openRounds: 1, open: 200 * time.Millisecond,
-	cold: 5 * time.Millisecond, warmUp: 10 * time.Millisecond, jvmWarmUp: 10 * time.Millisecond,
-	produceBytes: 4 << 20, backlogBytes: 8 << 20,
+	name: "test",
+	effort: effort{
+		rounds: 2, counted: 20 * time.Millisecond, openRounds: 1, open: 200 * time.Millisecond,
+		cold: 5 * time.Millisecond, warmUp: 10 * time.Millisecond, jvmWarmUp: 10 * time.Millisecond,
+		produceBytes: 4 << 20, backlogBytes: 8 << 20,
+	},
 }
 
 // testProgram is the lab with contestants of the tests and two small workloads.
@@ -57,7 +60,12 @@ func newLab(t *testing.T, p program, results string, contestants ...string) *lab
 	}
 	t.Cleanup(func() { null.Close() })
 	p.out = null
-	o := options{profile: "test", results: results, shareCores: true, contestants: contestants}
+	o := options{results: results, shareCores: true, contestants: contestants}
+	chosen, err := p.profile(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.profile = chosen.name
 	dir, err := os.MkdirTemp(t.TempDir(), "rollway-lab-") // whose name is one of a kind
 	if err != nil {
 		t.Fatal(err)
@@ -281,5 +289,87 @@ func TestResume(t *testing.T) {
 	}
 	if again := newLab(t, p, results, "fake", "test-native"); again.path == l.path || len(again.left()) != 16 {
 		t.Errorf("a start after the run was over: %d turns left in %s, want a new run", len(again.left()), again.path)
+	}
+}
+
+// A run takes over what one of another profile has measured at the same commit with
+// the same effort, if it is the first of its own and something is left to do; with
+// another effort it takes nothing.
+func TestTakeOver(t *testing.T) {
+	results := t.TempDir()
+	less, more := testProgram(), testProgram()
+	plan := less.plan
+	less.plan = func(p profile, extra []string) []*workload { return plan(p, extra)[:1] }
+	less.profile = func(options) (profile, error) {
+		p := testProfile
+		p.name, p.contestants = "less", []string{"fake"}
+		return p, nil
+	}
+	l := newLab(t, less, results)
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	run, before := readResults(t, results)
+	if run.Profile != "less" || len(before) != 4 {
+		t.Fatalf("%d measures of profile %s, want 4 of less", len(before), run.Profile)
+	}
+	more.profile = func(options) (profile, error) {
+		p := testProfile
+		p.warmUp++
+		p.contestants = []string{"fake"}
+		return p, nil
+	}
+	if l := newLab(t, more, t.TempDir()); len(l.left()) != 8 {
+		t.Errorf("%d turns left of a run with nothing before it, want 8", len(l.left()))
+	}
+	other := newLab(t, more, results)
+	if left := len(other.left()); left != 8 {
+		t.Errorf("%d turns left with another effort, want 8", left)
+	}
+	if err := os.Remove(other.path); err != nil {
+		t.Fatal(err)
+	}
+	more.profile = func(options) (profile, error) {
+		p := testProfile
+		p.contestants = []string{"fake"}
+		return p, nil
+	}
+	l = newLab(t, more, results)
+	if left := len(l.left()); left != 4 {
+		t.Fatalf("%d turns left of 8, want 4", left)
+	}
+	if code, err := l.carryOut(t.Context(), place{}); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v; want 0", code, err)
+	}
+	run, measures, err := result.ReadFile(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(measures) != 8 || !measures[3].At.Equal(before[3].At) || !measures[4].At.After(run.Began) {
+		t.Errorf("%d measures, want 4 of the earlier run and 4 of this one", len(measures))
+	}
+	if !slices.ContainsFunc(run.Conditions, func(c result.Condition) bool { return c.Name == "taken over" }) {
+		t.Error("no condition says that measures were taken over")
+	}
+	if err := os.Rename(l.path, filepath.Join(results, "first.jsonl")); err != nil { // the next may begin in the same second
+		t.Fatal(err)
+	}
+	if again := newLab(t, more, results); len(again.left()) != 8 {
+		t.Errorf("%d turns left of a second run of the profile, want 8", len(again.left()))
+	}
+}
+
+// Noise is that of all turns, by how long they were.
+func TestDisturbed(t *testing.T) {
+	l := &lab{measures: []result.Measure{
+		{Figures: map[string]float64{"elapsed_s": 3, "others_percent": 4, "stolen_percent": 1}},
+		{Figures: map[string]float64{"elapsed_s": 1, "stolen_percent": 5}},
+		{Phase: result.Syscalls, Figures: map[string]float64{"syscalls_mib": 9}},
+	}}
+	if others, stolen := l.disturbed(); math.Abs(others-0.03) > 1e-9 || math.Abs(stolen-0.02) > 1e-9 {
+		t.Errorf("others %v, stolen %v; want 0.03 and 0.02", others, stolen)
+	}
+	if others, stolen := (&lab{}).disturbed(); others != 0 || stolen != 0 {
+		t.Errorf("of nothing: others %v, stolen %v; want none", others, stolen)
 	}
 }

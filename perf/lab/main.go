@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -175,68 +174,8 @@ func (p program) prepare(o options, where place) (*lab, error) {
 	if err := l.open(plan, where); err != nil {
 		return nil, err
 	}
-	steps := 0
-	for _, s := range l.steps {
-		steps += len(s)
-	}
-	l.progress = newProgress(p.out, steps, l.left())
+	l.progress = newProgress(p.out, len(l.all()), l.left())
 	return l, nil
-}
-
-// open opens the newest run of this profile, command and commit that is not over,
-// or begins one.
-func (l *lab) open(plan []*workload, where place) error {
-	run := result.Run{
-		Profile: l.profile.name, Command: commandLine(l.options), Commit: commit(), Began: time.Now().UTC(),
-	}
-	run.ID = newRunID(run.Began, run.Profile)
-	for _, w := range plan {
-		run.Workloads = append(run.Workloads, w.Workload)
-	}
-	for _, name := range contestantNames(plan) {
-		run.Contestants = append(run.Contestants, result.Contestant{Name: name, Title: contestant.Title(name)})
-	}
-	if !l.options.fresh {
-		if err := l.resume(run); err != nil || l.results != nil {
-			return err
-		}
-	}
-	conditions, err := l.machineConditions(where.network, where.warning)
-	if err != nil {
-		return err
-	}
-	run.Conditions = append([]result.Condition{{Name: "command", Text: run.Command}, {Name: "commit", Text: run.Commit}}, conditions...)
-	l.over = map[stepKey]bool{}
-	l.path = filepath.Join(l.options.results, run.ID+".jsonl")
-	l.results, err = result.Create(l.path, run)
-	return err
-}
-
-// resume goes on with an earlier run that is like this one and has something left.
-func (l *lab) resume(run result.Run) error {
-	paths, err := filepath.Glob(filepath.Join(l.options.results, "*-"+run.Profile+".jsonl"))
-	if err != nil {
-		return err
-	}
-	slices.Sort(paths)
-	for _, path := range slices.Backward(paths) {
-		earlier, measures, err := result.ReadFile(path)
-		if err != nil || earlier.Command != run.Command || earlier.Commit != run.Commit {
-			continue // whatever it is, it is not this one
-		}
-		var all []step
-		for _, s := range l.steps {
-			all = append(all, s...)
-		}
-		l.over = done(all, measures)
-		if len(l.left()) == 0 {
-			return nil // the newest is over
-		}
-		l.path, l.measures = path, measures
-		l.results, err = result.Append(path)
-		return err
-	}
-	return nil
 }
 
 // available drops contestants that there are none of, as on another system than
@@ -263,10 +202,6 @@ func contestantNames(plan []*workload) (names []string) {
 // carryOut goes through the plan.
 func (l *lab) carryOut(ctx context.Context, where place) (code int, err error) {
 	defer func() { err = errors.Join(err, l.results.Close()) }()
-	before, err := host.UsageNow()
-	if err != nil {
-		return 1, err
-	}
 	if err := l.useCores(); err != nil {
 		return 1, err
 	}
@@ -279,7 +214,7 @@ func (l *lab) carryOut(ctx context.Context, where place) (code int, err error) {
 	l.progress.say("%d turns, about %v; network: %s", len(left), l.progress.left.Round(time.Second), where.network)
 	err = l.run(ctx)
 	l.progress.clear()
-	noise, noiseErr := l.noise(before)
+	noise, noiseErr := l.noise()
 	if noiseErr == nil {
 		noiseErr = l.results.Conditions(noise)
 	}
@@ -308,25 +243,4 @@ func (l *lab) useCores() error {
 	// More running threads than cores would wait for one another.
 	runtime.GOMAXPROCS(len(l.cores.client))
 	return nil
-}
-
-// commandLine is what repeats a run.
-func commandLine(o options) string {
-	line := "LAB=" + o.profile + " make lab"
-	var flags []string
-	for i := 0; i < len(o.flags); i++ {
-		switch name, _, joined := strings.Cut(strings.TrimLeft(o.flags[i], "-"), "="); {
-		case name == "fresh":
-		case name == "profile":
-			if !joined {
-				i++ // its value
-			}
-		default:
-			flags = append(flags, o.flags[i])
-		}
-	}
-	if len(flags) > 0 {
-		line += " LABFLAGS='" + strings.Join(flags, " ") + "'"
-	}
-	return line
 }

@@ -36,7 +36,7 @@ perf/results as it goes. See docs/lab.md.
   smoke    a, e, h in one variant each, under 90 seconds: does everything work?
   quick    (a) to (c), e, h, i, under 12 minutes
   default  all but j with 5,000 partitions and more, f and l, under an hour
-  full     everything, for as long as it takes
+  full     everything, in about an hour and a half
 
 Workloads:
   a  produce 100 B records in batches of 16 KiB and 1 MiB
@@ -53,7 +53,8 @@ Workloads:
   l  recovery after kill -9
 
 A run that was interrupted goes on behind its last whole turn when it is started
-again with the same flags at the same commit. The exit code is 0 when all was
+again with the same flags at the same commit, and a full one goes on where a default
+one has ended. The exit code is 0 when all was
 measured, 1 when a contestant failed, lost or changed a record, 130 or 143 after a
 signal.
 
@@ -144,4 +145,25 @@ func (o options) chosen() (profile, error) {
 		p.contestants = o.contestants
 	}
 	return p, nil
+}
+
+// commandLine is what repeats a run.
+func commandLine(o options) string {
+	line := "LAB=" + o.profile + " make lab"
+	var flags []string
+	for i := 0; i < len(o.flags); i++ {
+		switch name, _, joined := strings.Cut(strings.TrimLeft(o.flags[i], "-"), "="); {
+		case name == "fresh":
+		case name == "profile":
+			if !joined {
+				i++ // its value
+			}
+		default:
+			flags = append(flags, o.flags[i])
+		}
+	}
+	if len(flags) > 0 {
+		line += " LABFLAGS='" + strings.Join(flags, " ") + "'"
+	}
+	return line
 }
