@@ -121,7 +121,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.Var(&o.notSentLowat, "not-sent-lowat", "most bytes that wait unsent in one socket; -1 leaves it to the system")
 	f.Var(&o.sendBuffer, "send-buffer", "send buffer of one socket; 0 lets the system tune it, which distant readers need")
 
-	f.IntVar(&o.Engine.MaxOpenFiles, "max-open-files", 0, "most segment and index files that are open at once; 0: half of what the process may open")
+	f.IntVar(&o.Engine.MaxOpenFiles, "max-open-files", 0, "most segment and index files that are open at once; 0: two thirds of what the process may open")
 	o.indexCache = 64 << 20
 	f.Var(&o.indexCache, "index-cache", "memory for parts of index files that were read; -1: none")
 	f.IntVar(&o.MaxConnections, "max-connections", 0, "most connections at once; 0: 10000, or as many as the limit of open files leaves")

@@ -26,6 +26,9 @@ type admin struct {
 const (
 	// retryPause is between two questions to a server that is not ready yet.
 	retryPause = 5 * time.Millisecond
+	// partitionsAtOnce is how many partitions one request asks for: Kafka's controller
+	// refuses a change of 10,000 records and more (excessively large batch operation).
+	partitionsAtOnce = 5000
 	// answerBytes is the most that an answer may have: 10,000 partitions have some
 	// 100 bytes each.
 	answerBytes = 16 << 20
@@ -126,6 +129,29 @@ func (a admin) answers(ctx context.Context) error {
 // createTopic makes a topic and waits until its partitions are served. That it is
 // there already is no error if existing may be taken.
 func (a admin) createTopic(ctx context.Context, t Topic, configs map[string]string, existing bool) error {
+	err := a.createInSteps(ctx, t, configs, existing, partitionsAtOnce)
+	if err == nil {
+		err = a.served(ctx, []Topic{t})
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %s of %d partitions: %w", t.Name, t.Partitions, err)
+	}
+	return nil
+}
+
+// createInSteps makes a topic with at most so many partitions by each request.
+func (a admin) createInSteps(ctx context.Context, t Topic, configs map[string]string, existing bool, atOnce int) error {
+	count := min(t.Partitions, atOnce)
+	err := a.createFirst(ctx, Topic{t.Name, count}, configs, existing)
+	for err == nil && count < t.Partitions {
+		count = min(t.Partitions, count+atOnce)
+		err = a.growTopic(ctx, Topic{t.Name, count})
+	}
+	return err
+}
+
+// createFirst makes a topic with all the partitions of t by one request.
+func (a admin) createFirst(ctx context.Context, t Topic, configs map[string]string, existing bool) error {
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Version, request.TimeoutMillis = 5, int32(time.Minute.Milliseconds())
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -137,7 +163,7 @@ func (a admin) createTopic(ctx context.Context, t Topic, configs map[string]stri
 	}
 	request.Topics = append(request.Topics, topic)
 	tries := 0
-	err := a.retry(ctx, func() error {
+	return a.retry(ctx, func() error {
 		tries++
 		r, err := a.ask(ctx, request)
 		if err != nil {
@@ -153,13 +179,32 @@ func (a admin) createTopic(ctx context.Context, t Topic, configs map[string]stri
 		}
 		return err
 	})
-	if err == nil {
-		err = a.served(ctx, []Topic{t})
-	}
-	if err != nil {
-		return fmt.Errorf("create topic %s of %d partitions: %w", t.Name, t.Partitions, err)
-	}
-	return nil
+}
+
+// growTopic gives a topic more partitions: t.Partitions in all.
+func (a admin) growTopic(ctx context.Context, t Topic) error {
+	request := kmsg.NewPtrCreatePartitionsRequest()
+	request.Version, request.TimeoutMillis = 1, int32(time.Minute.Milliseconds())
+	topic := kmsg.NewCreatePartitionsRequestTopic()
+	topic.Topic, topic.Count = t.Name, int32(t.Partitions)
+	request.Topics = append(request.Topics, topic)
+	tries := 0
+	return a.retry(ctx, func() error {
+		tries++
+		r, err := a.ask(ctx, request)
+		if err != nil {
+			return err
+		}
+		topics := r.(*kmsg.CreatePartitionsResponse).Topics
+		if len(topics) != 1 {
+			return fmt.Errorf("answer of %d topics, want 1", len(topics))
+		}
+		err = refusal(topics[0].ErrorCode, topics[0].ErrorMessage)
+		if errors.Is(err, kerr.InvalidPartitions) && tries > 1 {
+			return nil // it has as many: the answer to an earlier try was lost
+		}
+		return err
+	})
 }
 
 // deleteTopic deletes a topic.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
@@ -230,6 +231,25 @@ func TestLongQuestion(t *testing.T) {
 	}
 	if topics := r.(*kmsg.ListOffsetsResponse).Topics; len(topics) != 1 || len(topics[0].Partitions) != partitions {
 		t.Errorf("an answer of %d topics, want 1 with %d partitions", len(topics), partitions)
+	}
+}
+
+// A topic with more partitions than one request may ask for has them all.
+func TestManyPartitions(t *testing.T) {
+	a := start(t, RollwayKafka, Options{Program: program}, Setup{Dir: t.TempDir()}).(*kafkaServer).admin
+	const partitions = 8
+	if err := a.createInSteps(t.Context(), Topic{"many", partitions}, nil, false, 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.served(t.Context(), []Topic{{"many", partitions}}); err != nil {
+		t.Error(err)
+	}
+	r, err := a.ask(t.Context(), endsRequest([]Topic{{"many", partitions + 1}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := refusedEnds(r.(*kmsg.ListOffsetsResponse)); !errors.Is(err, kerr.UnknownTopicOrPartition) || len(rest) != 1 || len(rest[0].Partitions) != 1 {
+		t.Errorf("partitions that have no end: %v, %v; want the one behind the last", rest, err)
 	}
 }
 
