@@ -22,3 +22,17 @@ func DiskWritten(dir string) (written int64, ok bool, err error) {
 	written, ok = parseDiskStats(string(text), unix.Major(st.Dev), unix.Minor(st.Dev))
 	return written, ok, nil
 }
+
+// SyncDisk waits until what was written to the file system that dir lies on is on
+// the disk, by everybody, so that nothing of it goes on beside a measurement.
+func SyncDisk(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("syncfs %s: %w", dir, err)
+	}
+	return nil
+}

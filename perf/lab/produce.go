@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
 )
 
@@ -63,7 +61,7 @@ func (p produce) do(ctx context.Context, s *subject, counted time.Duration) (out
 	if err != nil {
 		return out, err
 	}
-	if err := errors.Join(s.settleDisk(), freshMemory(p.maxBytes)); err != nil {
+	if err := errors.Join(s.settleDisk(), host.FreshMemory(p.maxBytes)); err != nil {
 		return out, err
 	}
 	var done load.Produced
@@ -102,16 +100,4 @@ func (s *subject) producers(ctx context.Context, o load.ProducerOptions) (run fu
 		return nil, nil, err
 	}
 	return p.Run, p.Close, nil
-}
-
-// freshMemory takes so many bytes of memory and gives them back. A hypervisor that
-// was given back idle pages must find them again when they are first written, which
-// costs several times the write itself, and whose turn it hits is chance: after this
-// all of them find the pages there.
-func freshMemory(bytes int64) error {
-	p, err := unix.Mmap(-1, 0, int(bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANONYMOUS|unix.MAP_PRIVATE|unix.MAP_POPULATE)
-	if err != nil {
-		return fmt.Errorf("mmap %d bytes: %w", bytes, err)
-	}
-	return unix.Munmap(p)
 }

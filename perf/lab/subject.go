@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/rollway/rollway/engine/record"
 	"github.com/rollway/rollway/perf/contestant"
 	"github.com/rollway/rollway/perf/generator"
@@ -159,17 +157,7 @@ func (s *subject) verify(ctx context.Context, topic string, count int, want reco
 
 // settleDisk waits until what was written before is on the disk, so that no turn
 // pays for the one before it.
-func (s *subject) settleDisk() error {
-	f, err := os.Open(s.lab.dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("syncfs %s: %w", f.Name(), err)
-	}
-	return nil
-}
+func (s *subject) settleDisk() error { return host.SyncDisk(s.lab.dir) }
 
 // endpoint is where the load generator finds the server.
 func (s *subject) endpoint() generator.Target {
