@@ -18,15 +18,33 @@ import (
 	"github.com/rollway/rollway/perf/result"
 )
 
-// What the lab's workloads (b) and (e) are, which are repeated here.
+// What the lab's workloads (b) and (e) are, which are repeated here as the tools do
+// them: all of them produce on one connection, where each request is a batch for the
+// next partition, and ask for the next answer when they have one.
 const (
 	batchBytes  = 64 << 10
 	valueBytes  = 1000
 	partitions  = 4
 	window      = 8
 	answerBytes = 1 << 20
-	depth       = 2
 )
+
+// A turn with servers that are bound moves a part of what it moves at full speed, so
+// that it takes seconds.
+const (
+	producePart = 8
+	consumePart = 4
+	// minMiB is the least of -mib that leaves something when setUpBytes are taken off.
+	minMiB = 4 * producePart
+)
+
+// setUpBytes are what each tool moves in a turn that tells what it takes to begin and
+// to end, which is taken off: to connect, to ask for metadata, to join a group.
+const setUpBytes = answerBytes
+
+// warmTime is how long the lab's client works with Kafka, at full speed, before
+// anything counts: as long as the JVM compiles, a bound would have it do nothing else.
+const warmTime = 30 * time.Second
 
 // settleTime is how long a server gets to go to sleep before its CPU clock is read,
 // see host.CPUTime.
@@ -40,8 +58,10 @@ type crosscheck struct {
 	kcat    string // program; empty: there is none
 	iperf   string // program; empty: there is none
 	batch   record.Batch
-	bytes   int64
-	lines   string // file of what kcat sends
+	bytes   int64  // that a turn moves at full speed
+	lines   string // file of what kcat sends, enough for each turn
+
+	groups map[string]*host.CPUGroup // of subjects; empty: they have no bound
 
 	// The servers are on the last core, tools on the others; on one core all share it.
 	serverCores, toolCores []int
@@ -55,15 +75,20 @@ type crosscheck struct {
 type subject struct {
 	name   string
 	server contestant.Server
+	group  *host.CPUGroup // that the server is in; nil: none
 	topics int
-	log    load.Log
+	log    load.Log // to consume
+	setUp  load.Log // of setUpBytes
 }
 
-// tool has a server do a workload on a topic: produce to it, or read c.log.
+// tool has a server do a workload: produce so many bytes to a topic, or read a log.
 type tool struct {
 	name string
-	do   func(ctx context.Context, s *subject, topic string) (run, error)
+	do   func(ctx context.Context, s *subject, log load.Log) (run, error)
 }
+
+// subjects are the names of those that are compared.
+var subjects = []string{contestant.RollwayKafka, contestant.Kafka}
 
 // labTool is the lab's own client, which others are held against.
 const labTool = "lab"
@@ -78,6 +103,11 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
+	// Behind it the servers have ended.
+	defer func() { err = errors.Join(err, c.removeGroups()) }()
+	if err := c.makeGroups(out); err != nil {
+		return err
+	}
 	if o.write != "" {
 		if c.writer, err = result.Create(o.write, c.description()); err != nil {
 			return err
@@ -88,7 +118,13 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err := c.start(ctx); err != nil {
 		return err
 	}
-	for _, w := range c.workloads() {
+	workloads := c.workloads()
+	for _, w := range workloads {
+		if err := c.warmUp(ctx, w); err != nil {
+			return err
+		}
+	}
+	for _, w := range workloads {
 		if err := c.rounds(ctx, w); err != nil {
 			return err
 		}
@@ -133,16 +169,16 @@ func (c *crosscheck) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	line := strings.Repeat("x", valueBytes) + "\n"
-	_, err = io.WriteString(f, strings.Repeat(line, int(c.records())))
+	_, err = io.WriteString(f, strings.Repeat(line, int(c.records(c.bytes))))
 	return errors.Join(err, f.Close())
 }
 
-// records is how many a turn moves.
-func (c *crosscheck) records() int64 { return c.bytes / batchBytes * int64(c.batch.Count()) }
+// records is how many are in so many bytes of batches.
+func (c *crosscheck) records(bytes int64) int64 { return bytes / batchBytes * int64(c.batch.Count()) }
 
 // start starts both servers, with a log to consume.
 func (c *crosscheck) start(ctx context.Context) error {
-	for _, name := range []string{contestant.RollwayKafka, contestant.Kafka} {
+	for _, name := range subjects {
 		who, err := contestant.New(name, c.options.contestants)
 		if err != nil {
 			return err
@@ -153,16 +189,31 @@ func (c *crosscheck) start(ctx context.Context) error {
 		}
 		s := &subject{name: name, server: server}
 		c.subjects = append(c.subjects, s)
+		if s.group = c.groups[name]; s.group != nil {
+			if err := s.group.Add(server.PID()); err != nil {
+				return err
+			}
+		}
 		if c.writer != nil {
 			if err := c.writer.Conditions(server.Conditions()...); err != nil {
 				return err
 			}
 		}
+		if err := c.fill(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill makes the logs of a subject.
+func (c *crosscheck) fill(ctx context.Context, s *subject) error {
+	for bytes, log := range map[int64]*load.Log{setUpBytes: &s.setUp, c.consumeBytes(): &s.log} {
 		topic, err := s.newTopic(ctx, 1)
 		if err != nil {
 			return err
 		}
-		if s.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
+		if *log, err = s.server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: bytes}); err != nil {
 			return err
 		}
 	}
@@ -176,6 +227,58 @@ func (c *crosscheck) stop() error {
 		errs = append(errs, s.server.Kill())
 	}
 	return errors.Join(errs...)
+}
+
+// makeGroups makes what the servers are bound by, where that can be.
+func (c *crosscheck) makeGroups(out io.Writer) (err error) {
+	if c.options.serverCores == 0 {
+		return nil
+	}
+	c.groups = map[string]*host.CPUGroup{}
+	for _, name := range subjects {
+		if c.groups[name], err = host.NewCPUGroup(c.options.group + "-" + name); err != nil {
+			break
+		}
+	}
+	if !host.NoGroups(err) {
+		return err
+	}
+	fmt.Fprintf(out, "no group can be made here that bounds the servers' CPU: %v; a tool that is slower than a server is the limit then\n", err)
+	err = c.removeGroups()
+	c.groups, c.options.serverCores = nil, 0
+	return err
+}
+
+// removeGroups removes those that there are.
+func (c *crosscheck) removeGroups() error {
+	var errs []error
+	for _, g := range c.groups {
+		if g != nil {
+			errs = append(errs, g.Remove())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// produceBytes and consumeBytes are what a turn moves that counts.
+func (c *crosscheck) produceBytes() int64 { return c.part(producePart) }
+func (c *crosscheck) consumeBytes() int64 { return c.part(consumePart) }
+
+// part is one of what a turn moves at full speed, in whole answers; all of it when
+// servers have no bound.
+func (c *crosscheck) part(of int64) int64 {
+	if c.options.serverCores == 0 {
+		return c.bytes
+	}
+	return c.bytes / of / answerBytes * answerBytes
+}
+
+// bound has the server use no more cores than that; 0: as it likes.
+func (s *subject) bound(cores float64) error {
+	if s.group == nil {
+		return nil
+	}
+	return s.group.Bound(cores)
 }
 
 // newTopic makes a topic and returns its name.
@@ -192,17 +295,48 @@ type workload struct {
 	title    string
 	rate     string // the figure of result
 	produces bool
+	bytes    int64   // of batches, in a turn
+	cores    float64 // that the server may use meanwhile; 0: no bound
 	tools    []tool
+}
+
+// warmUp has all tools work with all servers once, at full speed, and the lab's for
+// warmTime with Kafka.
+func (c *crosscheck) warmUp(ctx context.Context, w workload) error {
+	w.cores = 0
+	for _, s := range c.subjects {
+		for _, t := range w.tools {
+			if _, err := c.turn(ctx, w, t, s, s.log); err != nil {
+				return fmt.Errorf("warm up: %s by %s, %s: %w", w.name, t.name, s.name, err)
+			}
+		}
+	}
+	if w.produces {
+		w.bytes = c.bytes
+	}
+	kafka := c.subjects[1]
+	for began := time.Now(); time.Since(began) < warmTime; {
+		if _, err := c.turn(ctx, w, w.tools[0], kafka, kafka.log); err != nil {
+			return fmt.Errorf("warm up: %s by %s, %s: %w", w.name, w.tools[0].name, kafka.name, err)
+		}
+	}
+	return nil
 }
 
 // rounds has all tools work with all servers, in turns.
 func (c *crosscheck) rounds(ctx context.Context, w workload) error {
-	for round := range c.options.rounds + 1 {
+	small := w
+	small.bytes = setUpBytes
+	for round := 1; round <= c.options.rounds; round++ {
 		for _, t := range w.tools {
 			for _, s := range c.subjects {
-				seen, err := c.turn(ctx, w, t, s)
-				if err == nil && round > 0 {
-					err = c.note(w, t.name, s.name, round, seen)
+				setUp, err := c.turn(ctx, small, t, s, s.setUp)
+				if err != nil {
+					return fmt.Errorf("begin and end: %s by %s, %s: %w", w.name, t.name, s.name, err)
+				}
+				seen, err := c.turn(ctx, w, t, s, s.log)
+				if err == nil {
+					err = c.note(w, t.name, s.name, round, seen.less(setUp))
 				}
 				if err != nil {
 					return fmt.Errorf("%s by %s, %s: %w", w.name, t.name, s.name, err)
@@ -213,20 +347,27 @@ func (c *crosscheck) rounds(ctx context.Context, w workload) error {
 	return nil
 }
 
-// turn is one of them.
-func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject) (seen sight, err error) {
-	topic := s.log.Topic
+// turn is one of them. A workload that consumes reads the log.
+func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, log load.Log) (seen sight, err error) {
 	if w.produces {
-		if topic, err = s.newTopic(ctx, partitions); err != nil {
+		log = load.Log{Bytes: w.bytes}
+		if log.Topic, err = s.newTopic(ctx, partitions); err != nil {
 			return seen, err
 		}
-		defer func() { err = errors.Join(err, s.server.DeleteTopic(ctx, topic)) }()
+		defer func() { err = errors.Join(err, s.server.DeleteTopic(ctx, log.Topic)) }()
+		if err := errors.Join(host.SyncDisk(c.dir), host.FreshMemory(w.bytes)); err != nil {
+			return seen, err
+		}
 	}
 	before, err := cpuOf(s.server.PID())
 	if err != nil {
 		return seen, err
 	}
-	if seen.run, err = t.do(ctx, s, topic); err != nil {
+	if err := s.bound(w.cores); err != nil {
+		return seen, err
+	}
+	seen.run, err = t.do(ctx, s, log)
+	if err = errors.Join(err, s.bound(0)); err != nil {
 		return seen, err
 	}
 	after, err := cpuOf(s.server.PID())
@@ -235,7 +376,7 @@ func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject) (
 	}
 	seen.cpu = after - before
 	if w.produces {
-		err = seen.readBack(ctx, s, topic, c.records())
+		err = seen.readBack(ctx, s, log.Topic, c.records(w.bytes))
 	}
 	return seen, err
 }
@@ -245,6 +386,16 @@ type sight struct {
 	run
 	cpu     time.Duration // of the server
 	batches int64         // that the server has got; 0: not looked at
+}
+
+// less takes off what it takes to begin and to end, which a turn of less has seen. The
+// tool's own CPU stays whole: it tells whether that was the limit.
+func (s sight) less(setUp sight) sight {
+	s.bytes -= setUp.bytes
+	s.elapsed = max(s.elapsed-setUp.elapsed, 1)
+	s.cpu -= setUp.cpu
+	s.batches -= setUp.batches
+	return s
 }
 
 // readBack looks at what has come of a produce: so many records in how many batches

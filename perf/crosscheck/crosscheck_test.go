@@ -32,7 +32,7 @@ func TestCrosscheck(t *testing.T) {
 		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
 	}
 	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
-	o, err := parseOptions([]string{"-rounds", "1", "-mib", "8", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "32", "-dir", t.TempDir(), "-write", file}, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +86,25 @@ func TestParse(t *testing.T) {
 	f("iperf3 that said nothing", r.elapsed, err, 0)
 }
 
+// What a turn of little has seen is taken off one of more, but the tool's own CPU is
+// whole, and a turn moves less of servers that are bound.
+func TestSetUp(t *testing.T) {
+	whole := sight{run: run{bytes: 9 << 20, elapsed: 5 * time.Second, cpu: time.Second, lasted: 6 * time.Second}, cpu: 3 * time.Second, batches: 144}
+	setUp := sight{run: run{bytes: 1 << 20, elapsed: time.Second, cpu: time.Second / 2, lasted: 2 * time.Second}, cpu: time.Second, batches: 16}
+	want := sight{run: run{bytes: 8 << 20, elapsed: 4 * time.Second, cpu: time.Second, lasted: 6 * time.Second}, cpu: 2 * time.Second, batches: 128}
+	if got := whole.less(setUp); got != want {
+		t.Errorf("%+v less %+v: %+v, want %+v", whole, setUp, got, want)
+	}
+	c := &crosscheck{bytes: minMiB<<20 + batchBytes, options: options{serverCores: 0.5}}
+	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != 4*setUpBytes || consume != 8*setUpBytes {
+		t.Errorf("turns of servers that are bound move %d and %d bytes, want 4 and 8 answers", produce, consume)
+	}
+	c.options.serverCores = 0
+	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != c.bytes || consume != c.bytes {
+		t.Errorf("turns of servers that are not bound move %d and %d bytes, want all %d", produce, consume, c.bytes)
+	}
+}
+
 // A tool that sees what the lab's client sees agrees, one that sees another ratio or
 // CPU differs, and one that was busy itself is said to be the limit.
 func TestVerdicts(t *testing.T) {
@@ -113,6 +132,13 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("table without %q:\n%s", want, text)
 		}
 	}
+	// Within a bound it is the server that has to be busy.
+	for most, want := range map[float64]string{0.2: "0.26x the lab's, want within 25 %\n", 4: "; a server is not the limit, with "} {
+		c.options.serverCores = most
+		if text := c.table(w); !strings.Contains(text, want) {
+			t.Errorf("table of servers bound to %g cores without %q:\n%s", most, want, text)
+		}
+	}
 	if got := verdict("x", math.NaN(), 1); !strings.Contains(got, "DIFFERS") {
 		t.Errorf("verdict on no figure: %s, want that it differs", got)
 	}
@@ -120,7 +146,7 @@ func TestVerdicts(t *testing.T) {
 
 // Flags that there are not, and amounts that are none, are refused.
 func TestOptions(t *testing.T) {
-	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "0"}} {
+	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "31"}, {"-server-cores", "-1"}, {"-server-cores", "NaN"}} {
 		if _, err := parseOptions(args, os.Stdout); err == nil {
 			t.Errorf("%q: no error", args)
 		}

@@ -4,7 +4,8 @@
 // librdkafka, and for a bare sendfile iperf3 -Z. It is run by scripts/crosscheck.
 //
 // What is compared is the ratio of rollway, over Kafka's protocol, to Kafka. A tool
-// that takes more CPU than the server sees both servers as fast as itself, which is
-// why the cores that the tool used stand beside each figure: the CPU that a server
-// takes for a GiB is comparable then, and its throughput is not.
+// that takes more CPU than the server would see both servers as fast as itself, so
+// the servers are bound, by a control group each, to so little CPU that every tool
+// waits for them. What a tool and a server kept busy stands beside each figure, and
+// tells whether it was so.
 package main

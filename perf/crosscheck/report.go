@@ -20,6 +20,9 @@ const (
 	// busyCores is how many cores a tool that is the limit keeps busy at least, of
 	// one that it has.
 	busyCores = 0.85
+	// boundPart is how much of what it may a server that has a bound uses at least when
+	// it is the limit.
+	boundPart = 0.8
 )
 
 // series are the figures of a tool and a server, by rounds.
@@ -27,6 +30,7 @@ type series struct {
 	rate    sample.Series // MiB/s
 	cpu     sample.Series // s/GiB, of the server
 	cores   sample.Series // that the tool kept busy
+	served  sample.Series // cores that the server kept busy
 	batches sample.Series // KiB, as the server got them
 }
 
@@ -37,7 +41,7 @@ func (c *crosscheck) of(w workload, tool, subject string) (s series) {
 	for _, seen := range c.seen[seenKey(w, tool, subject)] {
 		f := seen.figures(w)
 		s.rate, s.cpu = append(s.rate, f[w.rate]), append(s.cpu, f["cpu_s_gib"])
-		s.cores = append(s.cores, seen.cores())
+		s.cores, s.served = append(s.cores, seen.cores()), append(s.served, seen.cpu.Seconds()/seen.elapsed.Seconds())
 		s.batches = append(s.batches, float64(seen.bytes)/float64(max(1, seen.batches))/(1<<10))
 	}
 	return s
@@ -74,12 +78,13 @@ func (c *crosscheck) description() result.Run {
 	now := time.Now()
 	r := result.Run{
 		ID: "crosscheck-" + now.UTC().Format("20060102-150405"), Profile: "crosscheck", Began: now, Commit: c.options.commit,
-		Command: fmt.Sprintf("scripts/crosscheck --rounds %d --mib %d", c.options.rounds, c.options.mib),
+		Command: fmt.Sprintf("scripts/crosscheck --rounds %d --mib %d --server-cores %g", c.options.rounds, c.options.mib, c.options.serverCores),
 		Contestants: []result.Contestant{
 			{Name: contestant.RollwayKafka, Title: contestant.Title(contestant.RollwayKafka)}, {Name: contestant.Kafka, Title: contestant.Title(contestant.Kafka)},
 		},
 		Conditions: []result.Condition{
 			{Name: "cores", Text: fmt.Sprintf("servers on %v, tools on %v", c.serverCores, c.toolCores)},
+			{Name: "bound on each server's CPU", Text: c.boundText()},
 			{Name: "congestion control", Text: congestion()},
 		},
 	}
@@ -99,6 +104,14 @@ func (c *crosscheck) description() result.Run {
 	return r
 }
 
+// boundText says what holds of turns that are compared.
+func (c *crosscheck) boundText() string {
+	if c.options.serverCores == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%g cores, but for %s", c.options.serverCores, resultName(sendFileWorkload, labTool))
+}
+
 // congestion is the congestion control of connections that do not choose one.
 func congestion() string {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
@@ -114,7 +127,7 @@ func (c *crosscheck) table(w workload) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n", w.title)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	head := "  tool\trollway MiB/s\tKafka MiB/s\tratio\trollway CPU s/GiB\tKafka CPU s/GiB\tratio\ttool's cores"
+	head := "  tool\trollway MiB/s\tKafka MiB/s\tratio\trollway CPU s/GiB\tKafka CPU s/GiB\tratio\ttool's cores\tservers' cores"
 	if w.produces {
 		head += "\tbatches KiB"
 	}
@@ -123,8 +136,8 @@ func (c *crosscheck) table(w workload) string {
 	ours, theirs := c.of(w, labTool, contestant.RollwayKafka), c.of(w, labTool, contestant.Kafka)
 	for _, tool := range w.tools {
 		r, k := c.of(w, tool.name, contestant.RollwayKafka), c.of(w, tool.name, contestant.Kafka)
-		fmt.Fprintf(t, "  %s\t%.0f\t%.0f\t%.2f\t%.3f\t%.3f\t%.2f\t%.2f, %.2f", tool.name, r.rate.Median(), k.rate.Median(), r.rate.Over(k.rate).Median(),
-			r.cpu.Median(), k.cpu.Median(), r.cpu.Over(k.cpu).Median(), r.cores.Median(), k.cores.Median())
+		fmt.Fprintf(t, "  %s\t%.0f\t%.0f\t%.2f\t%.3f\t%.3f\t%.2f\t%.2f, %.2f\t%.3f, %.3f", tool.name, r.rate.Median(), k.rate.Median(), r.rate.Over(k.rate).Median(),
+			r.cpu.Median(), k.cpu.Median(), r.cpu.Over(k.cpu).Median(), r.cores.Median(), k.cores.Median(), r.served.Median(), k.served.Median())
 		if w.produces {
 			fmt.Fprintf(t, "\t%.1f, %.1f", r.batches.Median(), k.batches.Median())
 		}
@@ -133,12 +146,8 @@ func (c *crosscheck) table(w workload) string {
 			continue
 		}
 		ratio := r.rate.Over(k.rate).Median() / ours.rate.Over(theirs.rate).Median()
-		limit := ""
-		if busy := max(r.cores.Median(), k.cores.Median()); busy >= busyCores {
-			limit = fmt.Sprintf("; the tool is the limit, with %.2f cores busy", busy)
-		}
 		verdicts = append(verdicts,
-			verdict(tool.name+": ratio of throughput", ratio, mayDifferRatio)+limit,
+			verdict(tool.name+": ratio of throughput", ratio, mayDifferRatio)+c.limit(r, k),
 			verdict(tool.name+": ratio of CPU s/GiB", r.cpu.Over(k.cpu).Median()/ours.cpu.Over(theirs.cpu).Median(), mayDifferRatio),
 			verdict(tool.name+": CPU s/GiB of rollway", r.cpu.Median()/ours.cpu.Median(), mayDifferCPU),
 			verdict(tool.name+": CPU s/GiB of Kafka", k.cpu.Median()/theirs.cpu.Median(), mayDifferCPU))
@@ -148,6 +157,20 @@ func (c *crosscheck) table(w workload) string {
 		fmt.Fprintf(&b, "  %s\n", v)
 	}
 	return b.String()
+}
+
+// limit tells when not the servers were what limited a tool that saw them as r and k.
+func (c *crosscheck) limit(r, k series) string {
+	if most := c.options.serverCores; most > 0 {
+		if used := min(r.served.Median(), k.served.Median()); used < boundPart*most {
+			return fmt.Sprintf("; a server is not the limit, with %.3f of %.3f cores busy", used, most)
+		}
+		return ""
+	}
+	if busy := max(r.cores.Median(), k.cores.Median()); busy >= busyCores {
+		return fmt.Sprintf("; the tool is the limit, with %.2f cores busy", busy)
+	}
+	return ""
 }
 
 // verdict tells whether a figure of a tool, over the lab's, is within bounds.

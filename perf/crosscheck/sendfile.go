@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollway/rollway/perf/contestant"
+	"github.com/rollway/rollway/perf/load"
 )
 
 // iperfName is who is held against bare-sendfile.
@@ -18,10 +18,11 @@ const iperfName = "iperf3 -Z"
 // connectPause is between two tries to reach a server that is starting.
 const connectPause = 20 * time.Millisecond
 
-// sendFileWorkload is what both do.
+// sendFileWorkload is what all three do.
 var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s"}
 
-// sendFile has iperf3 and the bare sendfile server send, in turns.
+// sendFile has iperf3, the bare sendfile server and rollway send, in turns, as fast as
+// they can.
 func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 	who, err := contestant.New(contestant.BareSendFile, contestant.Options{})
 	if err != nil {
@@ -32,28 +33,37 @@ func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 		return err
 	}
 	defer server.Kill()
-	s := &subject{name: contestant.BareSendFile, server: server}
-	topic, err := s.newTopic(ctx, 1)
+	bare := &subject{name: contestant.BareSendFile, server: server}
+	topic, err := bare.newTopic(ctx, 1)
 	if err != nil {
 		return err
 	}
-	if s.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
+	if bare.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.consumeBytes()}); err != nil {
 		return err
 	}
-	consume := tool{labTool, c.consumeByLab}
+	// The next answer is asked for ahead: iperf3 waits for nobody either.
+	ahead := tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
+		return consume(ctx, s, log, load.FetchRun{Bytes: c.bytes, MaxBytes: answerBytes, Depth: 2})
+	}}
+	w := sendFileWorkload
 	for round := range c.options.rounds + 1 {
-		bare, err := c.turn(ctx, sendFileWorkload, consume, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		for _, s := range []*subject{bare, c.subjects[0]} {
+			seen, err := c.turn(ctx, w, ahead, s, s.log)
+			if err == nil && round > 0 {
+				err = c.note(w, labTool, s.name, round, seen)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
 		}
-		iperf, err := c.sendByIPerf(ctx, s.log.Bytes)
+		iperf, err := c.sendByIPerf(ctx, c.bytes)
 		if err != nil {
 			return fmt.Errorf("%s: %w", iperfName, err)
 		}
 		if round == 0 {
 			continue // the page cache and both programs are warm now
 		}
-		if err := errors.Join(c.note(sendFileWorkload, labTool, s.name, round, bare), c.note(sendFileWorkload, labTool, iperfName, round, iperf)); err != nil {
+		if err := c.note(w, labTool, iperfName, round, iperf); err != nil {
 			return err
 		}
 	}
@@ -98,8 +108,13 @@ func (c *crosscheck) sendByIPerf(ctx context.Context, bytes int64) (seen sight, 
 
 // sendFileText is what came of it.
 func (c *crosscheck) sendFileText() string {
-	bare, iperf := c.of(sendFileWorkload, labTool, contestant.BareSendFile), c.of(sendFileWorkload, labTool, iperfName)
-	return fmt.Sprintf("\n%s\n  %s %.0f MiB/s, %.3f CPU s/GiB; %s, whose reader copies, %.0f MiB/s, %.3f CPU s/GiB; throughput ratio %.2f\n",
-		sendFileWorkload.title, contestant.BareSendFile, bare.rate.Median(), bare.cpu.Median(), iperfName, iperf.rate.Median(), iperf.cpu.Median(),
-		bare.rate.Over(iperf.rate).Median())
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n", sendFileWorkload.title)
+	iperf := c.of(sendFileWorkload, labTool, iperfName)
+	for _, name := range []string{contestant.BareSendFile, contestant.RollwayKafka, iperfName} {
+		s := c.of(sendFileWorkload, labTool, name)
+		fmt.Fprintf(&b, "  %s %.0f MiB/s, %.3f CPU s/GiB; throughput %.2fx that of %s, whose reader copies\n",
+			name, s.rate.Median(), s.cpu.Median(), s.rate.Over(iperf.rate).Median(), iperfName)
+	}
+	return b.String()
 }

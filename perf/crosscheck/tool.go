@@ -60,9 +60,10 @@ func (o outside) do(ctx context.Context) (text string, r run, err error) {
 	return out.String(), r, nil
 }
 
-// javaTool is a program of Kafka's tools jar.
+// javaTool is a program of Kafka's tools jar. It runs for seconds: the better compiler
+// and the collector with threads of its own would take more than they give.
 func javaTool(i contestant.KafkaInstall, cores []int, class string, args ...string) outside {
-	flags := []string{"-Xmx512m", "-XX:+PerfDisableSharedMem", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", filepath.Join(i.Lib, "*"), "org.apache.kafka.tools." + class}
+	flags := []string{"-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+PerfDisableSharedMem", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", filepath.Join(i.Lib, "*"), "org.apache.kafka.tools." + class}
 	return outside{program: i.Java, args: append(flags, args...), cores: cores}
 }
 

@@ -14,13 +14,15 @@ import (
 // workloads are those that are repeated, with the tools that there are.
 func (c *crosscheck) workloads() []workload {
 	produce := workload{
-		name: "produce", title: fmt.Sprintf("produce records of %d B in batches of 64 KiB to %d partitions, acks=all, page cache", valueBytes, partitions),
+		name: "produce", title: fmt.Sprintf("produce records of %d B in batches of 64 KiB to %d partitions on one connection, acks=all, page cache", valueBytes, partitions),
 		rate: "produce_mib_s", produces: true,
+		bytes: c.produceBytes(), cores: c.options.serverCores,
 		tools: []tool{{labTool, c.produceByLab}, {"ProducerPerformance", c.produceByJava}},
 	}
 	consume := workload{
 		name: "consume", title: "consume a log of such batches from page cache, one consumer, answers of 1 MiB",
 		rate:  "consume_mib_s",
+		bytes: c.consumeBytes(), cores: c.options.serverCores,
 		tools: []tool{{labTool, c.consumeByLab}, {"ConsumerPerformance", c.consumeByJava}},
 	}
 	if c.kcat != "" {
@@ -48,9 +50,9 @@ func ownCPU(f func() error) (r run, err error) {
 	return r, nil
 }
 
-func (c *crosscheck) produceByLab(ctx context.Context, s *subject, topic string) (run, error) {
+func (c *crosscheck) produceByLab(ctx context.Context, s *subject, log load.Log) (run, error) {
 	p, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
-		Topic: topic, Partitions: partitions, Connections: partitions, Window: window, Batch: c.batch,
+		Topic: log.Topic, Partitions: partitions, Connections: 1, Window: window, Spread: true, Batch: c.batch,
 	})
 	if err != nil {
 		return run{}, err
@@ -58,30 +60,31 @@ func (c *crosscheck) produceByLab(ctx context.Context, s *subject, topic string)
 	defer p.Close()
 	var done load.Produced
 	r, err := ownCPU(func() (err error) {
-		done, err = p.Run(load.ProduceRun{Batches: c.bytes / batchBytes})
+		done, err = p.Run(load.ProduceRun{Batches: log.Bytes / batchBytes})
 		return err
 	})
 	r.elapsed = done.Elapsed
 	return r, err
 }
 
-func (c *crosscheck) produceByJava(ctx context.Context, s *subject, topic string) (run, error) {
-	records := c.records()
+func (c *crosscheck) produceByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
+	records := c.records(log.Bytes)
 	// A batch is sent when it is full, and by no time: linger is beyond what the last
-	// one waits, which close sends.
+	// one waits, which close sends. A request has room for one, and the socket is what
+	// the system gives others too.
 	text, r, err := javaTool(c.install, c.toolCores, "ProducerPerformance",
-		"--topic", topic, "--num-records", strconv.FormatInt(records, 10), "--record-size", strconv.Itoa(valueBytes), "--throughput", "-1",
+		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--record-size", strconv.Itoa(valueBytes), "--throughput", "-1",
 		"--bootstrap-server", s.server.Target().Addr.String(), "--command-property", "acks=all", "batch.size="+strconv.Itoa(batchBytes), "linger.ms=100",
-		"enable.idempotence=false", "compression.type=none", "max.in.flight.requests.per.connection="+strconv.Itoa(window)).do(ctx)
+		"enable.idempotence=false", "compression.type=none", "max.request.size="+strconv.Itoa(batchBytes*5/4), "send.buffer.bytes=-1", "max.in.flight.requests.per.connection="+strconv.Itoa(window)).do(ctx)
 	if err == nil {
 		r.elapsed, err = parseProducerPerformance(text, records)
 	}
 	return r, err
 }
 
-func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, topic string) (run, error) {
+func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, log load.Log) (run, error) {
 	_, r, err := outside{program: c.kcat, cores: c.toolCores, args: []string{
-		"-P", "-b", s.server.Target().Addr.String(), "-t", topic, "-l", "-X", "topic.request.required.acks=-1",
+		"-P", "-c", strconv.FormatInt(c.records(log.Bytes), 10), "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-l", "-X", "topic.request.required.acks=-1",
 		"-X", "batch.size=" + strconv.Itoa(batchBytes), "-X", "linger.ms=100", "-X", "queue.buffering.max.messages=1000000",
 		"-X", "max.in.flight.requests.per.connection=" + strconv.Itoa(window), c.lines,
 	}}.do(ctx)
@@ -89,8 +92,13 @@ func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, topic string
 	return r, err
 }
 
-func (c *crosscheck) consumeByLab(ctx context.Context, s *subject, _ string) (run, error) {
-	consumer, err := load.NewConsumer(ctx, s.server.Target(), s.log)
+func (c *crosscheck) consumeByLab(ctx context.Context, s *subject, log load.Log) (run, error) {
+	return consume(ctx, s, log, load.FetchRun{Bytes: log.Bytes, MaxBytes: answerBytes, Depth: 1})
+}
+
+// consume has the lab's client read a log, over and over.
+func consume(ctx context.Context, s *subject, log load.Log, what load.FetchRun) (run, error) {
+	consumer, err := load.NewConsumer(ctx, s.server.Target(), log)
 	if err != nil {
 		return run{}, err
 	}
@@ -98,35 +106,35 @@ func (c *crosscheck) consumeByLab(ctx context.Context, s *subject, _ string) (ru
 	var bytes int64
 	var elapsed time.Duration
 	r, err := ownCPU(func() (err error) {
-		bytes, elapsed, err = consumer.Run(load.FetchRun{Bytes: s.log.Bytes, MaxBytes: answerBytes, Depth: depth})
+		bytes, elapsed, err = consumer.Run(what)
 		return err
 	})
 	r.bytes, r.elapsed = bytes, elapsed
 	return r, err
 }
 
-func (c *crosscheck) consumeByJava(ctx context.Context, s *subject, topic string) (run, error) {
-	records := c.records()
+func (c *crosscheck) consumeByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
+	records := c.records(log.Bytes)
 	text, r, err := javaTool(c.install, c.toolCores, "ConsumerPerformance",
-		"--topic", topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(answerBytes),
-		"--bootstrap-server", s.server.Target().Addr.String(), "--hide-header", "--timeout", "60000").do(ctx)
+		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(answerBytes),
+		"--bootstrap-server", s.server.Target().Addr.String(), "--hide-header", "--timeout", "60000", "--socket-buffer-size", "-1").do(ctx)
 	if err == nil {
 		r.elapsed, err = parseConsumerPerformance(text, records)
 	}
-	r.bytes = s.log.Bytes
+	r.bytes = log.Bytes
 	return r, err
 }
 
-func (c *crosscheck) consumeByKcat(ctx context.Context, s *subject, topic string) (run, error) {
+func (c *crosscheck) consumeByKcat(ctx context.Context, s *subject, log load.Log) (run, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return run{}, err
 	}
 	defer null.Close()
 	_, r, err := outside{program: c.kcat, cores: c.toolCores, stdout: null, args: []string{
-		"-C", "-b", s.server.Target().Addr.String(), "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q",
-		"-c", strconv.FormatInt(c.records(), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(answerBytes),
+		"-C", "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-p", "0", "-o", "beginning", "-e", "-q",
+		"-c", strconv.FormatInt(c.records(log.Bytes), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(answerBytes),
 	}}.do(ctx)
-	r.bytes, r.elapsed = s.log.Bytes, r.lasted // it tells no times
+	r.bytes, r.elapsed = log.Bytes, r.lasted // it tells no times
 	return r, err
 }
