@@ -44,7 +44,7 @@ const setUpBytes = answerBytes
 
 // warmTime is how long the lab's client works with Kafka, at full speed, before
 // anything counts: as long as the JVM compiles, a bound would have it do nothing else.
-const warmTime = 30 * time.Second
+const warmTime = 45 * time.Second
 
 // settleTime is how long a server gets to go to sleep before its CPU clock is read,
 // see host.CPUTime.

@@ -64,7 +64,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.dir, "dir", "/var/tmp", "`directory` on the disk to be measured, for a temporary one in it")
 	f.IntVar(&o.rounds, "rounds", 3, "`number` of rounds")
 	f.IntVar(&o.mib, "mib", 512, fmt.Sprintf("how many `MiB` a turn moves at full speed; 1/%d and 1/%d of it when servers have a bound", producePart, consumePart))
-	f.Float64Var(&o.serverCores, "server-cores", 0.04, "how many `cores` a server may use in a turn, so that it is slower than every tool; 0: no bound")
+	f.Float64Var(&o.serverCores, "server-cores", 0.05, "how many `cores` a server may use in a turn, so that it is slower than every tool; 0: no bound")
 	f.StringVar(&o.group, "group", fmt.Sprintf("rollway-crosscheck-%d", os.Getpid()), "`name` that the control groups of that begin with")
 	f.StringVar(&o.write, "write", "", "`file` to write the figures to, such as perf/results/crosscheck.jsonl")
 	f.StringVar(&o.commit, "commit", "", "`commit` that is measured, for that file")

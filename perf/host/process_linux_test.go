@@ -258,7 +258,8 @@ func TestCPUGroup(t *testing.T) {
 		before, began := cpu(), time.Now()
 		time.Sleep(400 * time.Millisecond)
 		// It is stopped at a tick of the clock, of 10 ms at most, and pays back later.
-		if used, most := cpu()-before, time.Duration(cores*float64(time.Since(began)))+2*quotaPeriod; used > most {
+		const tick = 10 * time.Millisecond
+		if used, most := cpu()-before, time.Duration(cores*float64(time.Since(began)+2*quotaPeriod))+tick; used > most {
 			t.Errorf("%v of CPU of %g cores, want at most %v", used, cores, most)
 		}
 	}
