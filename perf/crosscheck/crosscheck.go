@@ -32,7 +32,7 @@ const (
 // A turn with servers that are bound moves a part of what it moves at full speed, so
 // that it takes seconds.
 const (
-	producePart = 8
+	producePart = 16
 	consumePart = 4
 	// minMiB is the least of -mib that leaves something when setUpBytes are taken off.
 	minMiB = 4 * producePart

@@ -32,7 +32,7 @@ func TestCrosscheck(t *testing.T) {
 		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
 	}
 	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
-	o, err := parseOptions([]string{"-rounds", "1", "-mib", "32", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "64", "-dir", t.TempDir(), "-write", file}, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +96,8 @@ func TestSetUp(t *testing.T) {
 		t.Errorf("%+v less %+v: %+v, want %+v", whole, setUp, got, want)
 	}
 	c := &crosscheck{bytes: minMiB<<20 + batchBytes, options: options{serverCores: 0.5}}
-	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != 4*setUpBytes || consume != 8*setUpBytes {
-		t.Errorf("turns of servers that are bound move %d and %d bytes, want 4 and 8 answers", produce, consume)
+	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != 4*setUpBytes || consume != 16*setUpBytes {
+		t.Errorf("turns of servers that are bound move %d and %d bytes, want 4 and 16 answers", produce, consume)
 	}
 	c.options.serverCores = 0
 	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != c.bytes || consume != c.bytes {
@@ -146,7 +146,7 @@ func TestVerdicts(t *testing.T) {
 
 // Flags that there are not, and amounts that are none, are refused.
 func TestOptions(t *testing.T) {
-	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "31"}, {"-server-cores", "-1"}, {"-server-cores", "NaN"}} {
+	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "63"}, {"-server-cores", "-1"}, {"-server-cores", "NaN"}} {
 		if _, err := parseOptions(args, os.Stdout); err == nil {
 			t.Errorf("%q: no error", args)
 		}
