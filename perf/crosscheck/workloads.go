@@ -93,7 +93,7 @@ func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, log load.Log
 }
 
 func (c *crosscheck) consumeByLab(ctx context.Context, s *subject, log load.Log) (run, error) {
-	return consume(ctx, s, log, load.FetchRun{Bytes: log.Bytes, MaxBytes: answerBytes, Depth: 1})
+	return consume(ctx, s, log, load.FetchRun{Bytes: log.Bytes, MaxBytes: c.answerBytes, Depth: 1})
 }
 
 // consume has the lab's client read a log, over and over.
@@ -116,7 +116,7 @@ func consume(ctx context.Context, s *subject, log load.Log, what load.FetchRun) 
 func (c *crosscheck) consumeByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
 	records := c.records(log.Bytes)
 	text, r, err := javaTool(c.install, c.toolCores, "ConsumerPerformance",
-		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(answerBytes),
+		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(c.answerBytes),
 		"--bootstrap-server", s.server.Target().Addr.String(), "--hide-header", "--timeout", "60000", "--socket-buffer-size", "-1").do(ctx)
 	if err == nil {
 		r.elapsed, err = parseConsumerPerformance(text, records)
@@ -133,7 +133,7 @@ func (c *crosscheck) consumeByKcat(ctx context.Context, s *subject, log load.Log
 	defer null.Close()
 	_, r, err := outside{program: c.kcat, cores: c.toolCores, stdout: null, args: []string{
 		"-C", "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-p", "0", "-o", "beginning", "-e", "-q",
-		"-c", strconv.FormatInt(c.records(log.Bytes), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(answerBytes),
+		"-c", strconv.FormatInt(c.records(log.Bytes), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(c.answerBytes),
 	}}.do(ctx)
 	r.bytes, r.elapsed = log.Bytes, r.lasted // it tells no times
 	return r, err
