@@ -27,24 +27,16 @@ const (
 	partitions  = 4
 	window      = 8
 	answerBytes = 1 << 20
-)
-
-// A turn with servers that are bound moves a part of what it moves at full speed, so
-// that it takes seconds.
-const (
-	producePart = 16
-	consumePart = 4
 	// minMiB is the least of -mib that leaves something when setUpBytes are taken off.
-	minMiB = 4 * producePart
+	minMiB = 4
 )
 
 // setUpBytes are what each tool moves in a turn that tells what it takes to begin and
 // to end, which is taken off: to connect, to ask for metadata, to join a group.
 const setUpBytes = answerBytes
 
-// warmTime is how long the tools work with Kafka, at full speed, before anything
-// counts: as long as the JVM compiles, a bound would have it do nothing else.
-const warmTime = time.Minute
+// warmTime is how long the tools work with Kafka before anything counts.
+const warmTime = 40 * time.Second
 
 // settleTime is how long a server gets to go to sleep before its CPU clock is read,
 // see host.CPUTime.
@@ -58,12 +50,8 @@ type crosscheck struct {
 	kcat    string // program; empty: there is none
 	iperf   string // program; empty: there is none
 	batch   record.Batch
-	bytes   int64  // that a turn moves at full speed
-	lines   string // file of what kcat sends, enough for each turn
-	// answerBytes is what tools that consume ask for at a time.
-	answerBytes int
-
-	groups map[string]*host.CPUGroup // of subjects; empty: they have no bound
+	bytes   int64  // that a turn moves
+	lines   string // file of what kcat sends
 
 	// The servers are on the last core, tools on the others; on one core all share it.
 	serverCores, toolCores []int
@@ -77,7 +65,6 @@ type crosscheck struct {
 type subject struct {
 	name   string
 	server contestant.Server
-	group  *host.CPUGroup // that the server is in; nil: none
 	topics int
 	log    load.Log // to consume
 	setUp  load.Log // of setUpBytes
@@ -89,25 +76,21 @@ type tool struct {
 	do   func(ctx context.Context, s *subject, log load.Log) (run, error)
 }
 
-// subjects are the names of those that are compared.
-var subjects = []string{contestant.RollwayKafka, contestant.Kafka}
-
-// labTool is the lab's own client, which others are held against.
+// labTool is the lab's own client, at full speed.
 const labTool = "lab"
+
+// atPaceOf names the lab's client when it asks a server for no more than a tool has
+// got out of it: that is what the tool is held against.
+func atPaceOf(tool string) string { return labTool + " as " + tool }
 
 // run does everything.
 func (o options) run(ctx context.Context, out io.Writer) (err error) {
-	c := &crosscheck{options: o, bytes: int64(o.mib) << 20, answerBytes: answerBytes, seen: map[string][]sight{}}
+	c := &crosscheck{options: o, bytes: int64(o.mib) << 20, seen: map[string][]sight{}}
 	if c.dir, err = os.MkdirTemp(o.dir, "rollway-crosscheck-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
 	if err := c.prepare(ctx); err != nil {
-		return err
-	}
-	// Behind it the servers have ended.
-	defer func() { err = errors.Join(err, c.removeGroups()) }()
-	if err := c.makeGroups(out); err != nil {
 		return err
 	}
 	if o.write != "" {
@@ -180,7 +163,7 @@ func (c *crosscheck) records(bytes int64) int64 { return bytes / batchBytes * in
 
 // start starts both servers, with a log to consume.
 func (c *crosscheck) start(ctx context.Context) error {
-	for _, name := range subjects {
+	for _, name := range []string{contestant.RollwayKafka, contestant.Kafka} {
 		who, err := contestant.New(name, c.options.contestants)
 		if err != nil {
 			return err
@@ -191,11 +174,6 @@ func (c *crosscheck) start(ctx context.Context) error {
 		}
 		s := &subject{name: name, server: server}
 		c.subjects = append(c.subjects, s)
-		if s.group = c.groups[name]; s.group != nil {
-			if err := s.group.Add(server.PID()); err != nil {
-				return err
-			}
-		}
 		if c.writer != nil {
 			if err := c.writer.Conditions(server.Conditions()...); err != nil {
 				return err
@@ -210,7 +188,7 @@ func (c *crosscheck) start(ctx context.Context) error {
 
 // fill makes the logs of a subject.
 func (c *crosscheck) fill(ctx context.Context, s *subject) error {
-	for bytes, log := range map[int64]*load.Log{setUpBytes: &s.setUp, c.consumeBytes(): &s.log} {
+	for bytes, log := range map[int64]*load.Log{setUpBytes: &s.setUp, c.bytes: &s.log} {
 		topic, err := s.newTopic(ctx, 1)
 		if err != nil {
 			return err
@@ -231,58 +209,6 @@ func (c *crosscheck) stop() error {
 	return errors.Join(errs...)
 }
 
-// makeGroups makes what the servers are bound by, where that can be.
-func (c *crosscheck) makeGroups(out io.Writer) (err error) {
-	if c.options.serverCores == 0 {
-		return nil
-	}
-	c.groups = map[string]*host.CPUGroup{}
-	for _, name := range subjects {
-		if c.groups[name], err = host.NewCPUGroup(c.options.group + "-" + name); err != nil {
-			break
-		}
-	}
-	if !host.NoGroups(err) {
-		return err
-	}
-	fmt.Fprintf(out, "no group can be made here that bounds the servers' CPU: %v; a tool that is slower than a server is the limit then\n", err)
-	err = c.removeGroups()
-	c.groups, c.options.serverCores = nil, 0
-	return err
-}
-
-// removeGroups removes those that there are.
-func (c *crosscheck) removeGroups() error {
-	var errs []error
-	for _, g := range c.groups {
-		if g != nil {
-			errs = append(errs, g.Remove())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// produceBytes and consumeBytes are what a turn moves that counts.
-func (c *crosscheck) produceBytes() int64 { return c.part(producePart) }
-func (c *crosscheck) consumeBytes() int64 { return c.part(consumePart) }
-
-// part is one of what a turn moves at full speed, in whole answers; all of it when
-// servers have no bound.
-func (c *crosscheck) part(of int64) int64 {
-	if c.options.serverCores == 0 {
-		return c.bytes
-	}
-	return c.bytes / of / answerBytes * answerBytes
-}
-
-// bound has the server use no more cores than that; 0: as it likes.
-func (s *subject) bound(cores float64) error {
-	if s.group == nil {
-		return nil
-	}
-	return s.group.Bound(cores)
-}
-
 // newTopic makes a topic and returns its name.
 func (s *subject) newTopic(ctx context.Context, count int) (string, error) {
 	s.topics++
@@ -297,25 +223,21 @@ type workload struct {
 	title    string
 	rate     string // the figure of result
 	produces bool
-	bytes    int64   // of batches, in a turn
-	cores    float64 // that the server may use meanwhile; 0: no bound
-	tools    []tool
+	tools    []tool // but for the lab's client
+	// lab is the lab's client at the pace at which a tool was seen, or, when that is
+	// zero, at full speed.
+	lab func(pace sight) tool
 }
 
-// warmUp has all tools work with all servers, at full speed, once and with Kafka for
-// warmTime. Each has it go by ways of its own, of other versions of requests, which the
-// JVM compiles when they have been gone some 10,000 times: so they ask for batches one
-// by one here, and produce all that they may.
+// warmUp has all tools work with all servers, once and with Kafka for warmTime: each
+// has it go by ways of its own, of other versions of requests, which the JVM compiles
+// when they have been gone some 10,000 times.
 func (c *crosscheck) warmUp(ctx context.Context, w workload) error {
-	w.cores, c.answerBytes = 0, batchBytes
-	defer func() { c.answerBytes = answerBytes }()
-	if w.produces {
-		w.bytes = c.bytes
-	}
+	tools := append([]tool{w.lab(sight{})}, w.tools...)
 	for _, s := range c.subjects {
 		for began := time.Now(); ; {
-			for _, t := range w.tools {
-				if _, err := c.turn(ctx, w, t, s, s.log); err != nil {
+			for _, t := range tools {
+				if _, err := c.turn(ctx, w, t, s, c.bytes); err != nil {
 					return fmt.Errorf("warm up: %s by %s, %s: %w", w.name, t.name, s.name, err)
 				}
 			}
@@ -327,23 +249,25 @@ func (c *crosscheck) warmUp(ctx context.Context, w workload) error {
 	return nil
 }
 
-// rounds has all tools work with all servers, in turns.
+// rounds has all tools work with all servers, in turns, each followed by the lab's
+// client at its pace.
 func (c *crosscheck) rounds(ctx context.Context, w workload) error {
-	small := w
-	small.bytes = setUpBytes
 	for round := 1; round <= c.options.rounds; round++ {
+		for _, s := range c.subjects {
+			if _, err := c.seeing(ctx, w, w.lab(sight{}), s, round); err != nil {
+				return err
+			}
+		}
 		for _, t := range w.tools {
 			for _, s := range c.subjects {
-				setUp, err := c.turn(ctx, small, t, s, s.setUp)
+				seen, err := c.seeing(ctx, w, t, s, round)
 				if err != nil {
-					return fmt.Errorf("begin and end: %s by %s, %s: %w", w.name, t.name, s.name, err)
+					return err
 				}
-				seen, err := c.turn(ctx, w, t, s, s.log)
-				if err == nil {
-					err = c.note(w, t.name, s.name, round, seen.less(setUp))
-				}
-				if err != nil {
-					return fmt.Errorf("%s by %s, %s: %w", w.name, t.name, s.name, err)
+				as := w.lab(seen)
+				as.name = atPaceOf(t.name)
+				if _, err := c.seeing(ctx, w, as, s, round); err != nil {
+					return err
 				}
 			}
 		}
@@ -351,15 +275,37 @@ func (c *crosscheck) rounds(ctx context.Context, w workload) error {
 	return nil
 }
 
-// turn is one of them. A workload that consumes reads the log.
-func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, log load.Log) (seen sight, err error) {
+// seeing is a turn that is noted, without what it takes to begin and to end.
+func (c *crosscheck) seeing(ctx context.Context, w workload, t tool, s *subject, round int) (sight, error) {
+	setUp, err := c.turn(ctx, w, t, s, setUpBytes)
+	if err != nil {
+		return sight{}, fmt.Errorf("begin and end: %s by %s, %s: %w", w.name, t.name, s.name, err)
+	}
+	seen, err := c.turn(ctx, w, t, s, c.bytes)
+	if err == nil {
+		seen = seen.less(setUp)
+		err = c.note(w, t.name, s.name, round, seen)
+	}
+	if err != nil {
+		return sight{}, fmt.Errorf("%s by %s, %s: %w", w.name, t.name, s.name, err)
+	}
+	return seen, nil
+}
+
+// turn has a tool move so many bytes: it produces them to a topic of its own, or
+// reads the log that has as many.
+func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, bytes int64) (seen sight, err error) {
+	log := s.log
+	if bytes == setUpBytes {
+		log = s.setUp
+	}
 	if w.produces {
-		log = load.Log{Bytes: w.bytes}
+		log = load.Log{Bytes: bytes}
 		if log.Topic, err = s.newTopic(ctx, partitions); err != nil {
 			return seen, err
 		}
 		defer func() { err = errors.Join(err, s.server.DeleteTopic(ctx, log.Topic)) }()
-		if err := errors.Join(host.SyncDisk(c.dir), host.FreshMemory(w.bytes)); err != nil {
+		if err := errors.Join(host.SyncDisk(c.dir), host.FreshMemory(bytes)); err != nil {
 			return seen, err
 		}
 	}
@@ -367,11 +313,7 @@ func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, l
 	if err != nil {
 		return seen, err
 	}
-	if err := s.bound(w.cores); err != nil {
-		return seen, err
-	}
-	seen.run, err = t.do(ctx, s, log)
-	if err = errors.Join(err, s.bound(0)); err != nil {
+	if seen.run, err = t.do(ctx, s, log); err != nil {
 		return seen, err
 	}
 	after, err := cpuOf(s.server.PID())
@@ -380,7 +322,7 @@ func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, l
 	}
 	seen.cpu = after - before
 	if w.produces {
-		err = seen.readBack(ctx, s, log.Topic, c.records(w.bytes))
+		err = seen.readBack(ctx, s, log.Topic)
 	}
 	return seen, err
 }
@@ -404,7 +346,7 @@ func (s sight) less(setUp sight) sight {
 
 // readBack looks at what has come of a produce: so many records in how many batches
 // of how many bytes.
-func (s *sight) readBack(ctx context.Context, by *subject, topic string, want int64) error {
+func (s *sight) readBack(ctx context.Context, by *subject, topic string) error {
 	var records int64
 	s.bytes = 0
 	for i := range int32(partitions) {
@@ -418,8 +360,8 @@ func (s *sight) readBack(ctx context.Context, by *subject, topic string, want in
 			return err
 		}
 	}
-	if records != want {
-		return fmt.Errorf("%d records in the topic, want %d", records, want)
+	if records != s.records {
+		return fmt.Errorf("%d records in the topic, want %d", records, s.records)
 	}
 	return nil
 }

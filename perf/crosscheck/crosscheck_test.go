@@ -32,7 +32,7 @@ func TestCrosscheck(t *testing.T) {
 		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
 	}
 	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
-	o, err := parseOptions([]string{"-rounds", "1", "-mib", "64", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "32", "-dir", t.TempDir(), "-write", file}, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +41,14 @@ func TestCrosscheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(out.String())
-	for _, want := range []string{"\n  lab ", "\n  ProducerPerformance ", "\n  ConsumerPerformance ", "CPU s/GiB of Kafka"} {
+	for _, want := range []string{"\n  lab ", "\n  ProducerPerformance ", "\n  lab as ProducerPerformance ", "\n  ConsumerPerformance ", "CPU s/GiB of Kafka"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report has no %q", want)
 		}
 	}
 	run, measures, err := result.ReadFile(file)
-	if err != nil || len(run.Workloads) < 4 || len(measures) < 8 {
-		t.Errorf("file of %d workloads, %d measures, %v; want 4 and 8 at least", len(run.Workloads), len(measures), err)
+	if err != nil || len(run.Workloads) < 6 || len(measures) < 12 {
+		t.Errorf("file of %d workloads, %d measures, %v; want 6 and 12 at least", len(run.Workloads), len(measures), err)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestParse(t *testing.T) {
 }
 
 // What a turn of little has seen is taken off one of more, but the tool's own CPU is
-// whole, and a turn moves less of servers that are bound.
+// whole.
 func TestSetUp(t *testing.T) {
 	whole := sight{run: run{bytes: 9 << 20, elapsed: 5 * time.Second, cpu: time.Second, lasted: 6 * time.Second}, cpu: 3 * time.Second, batches: 144}
 	setUp := sight{run: run{bytes: 1 << 20, elapsed: time.Second, cpu: time.Second / 2, lasted: 2 * time.Second}, cpu: time.Second, batches: 16}
@@ -95,20 +95,12 @@ func TestSetUp(t *testing.T) {
 	if got := whole.less(setUp); got != want {
 		t.Errorf("%+v less %+v: %+v, want %+v", whole, setUp, got, want)
 	}
-	c := &crosscheck{bytes: minMiB<<20 + batchBytes, options: options{serverCores: 0.5}}
-	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != 4*setUpBytes || consume != 16*setUpBytes {
-		t.Errorf("turns of servers that are bound move %d and %d bytes, want 4 and 16 answers", produce, consume)
-	}
-	c.options.serverCores = 0
-	if produce, consume := c.produceBytes(), c.consumeBytes(); produce != c.bytes || consume != c.bytes {
-		t.Errorf("turns of servers that are not bound move %d and %d bytes, want all %d", produce, consume, c.bytes)
-	}
 }
 
-// A tool that sees what the lab's client sees agrees, one that sees another ratio or
-// CPU differs, and one that was busy itself is said to be the limit.
+// A tool that sees what the lab's client sees at its pace agrees, one that sees another
+// ratio or CPU differs, and one that was busy itself is said to be the limit.
 func TestVerdicts(t *testing.T) {
-	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", tools: []tool{{name: labTool}, {name: "alike"}, {name: "slow"}}}
+	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", tools: []tool{{name: "alike"}, {name: "slow"}}}
 	c := &crosscheck{seen: map[string][]sight{}}
 	see := func(tool, subject string, mibPerSecond float64, cpu, toolCPU time.Duration) {
 		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / mibPerSecond * float64(time.Second)), cpu: toolCPU, lasted: time.Second}, cpu: cpu}
@@ -116,27 +108,25 @@ func TestVerdicts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	see(labTool, contestant.RollwayKafka, 800, time.Second, 0)
+	see(labTool, contestant.RollwayKafka, 2000, time.Second/2, 0)
 	see(labTool, contestant.Kafka, 200, 4*time.Second, 0)
+	see(atPaceOf("alike"), contestant.RollwayKafka, 800, time.Second, 0)
+	see(atPaceOf("alike"), contestant.Kafka, 200, 4*time.Second, 0)
 	see("alike", contestant.RollwayKafka, 700, 1100*time.Millisecond, time.Second/2)
 	see("alike", contestant.Kafka, 190, 4*time.Second, time.Second/2)
+	see(atPaceOf("slow"), contestant.RollwayKafka, 600, time.Second, 0)
+	see(atPaceOf("slow"), contestant.Kafka, 150, 4*time.Second, 0)
 	see("slow", contestant.RollwayKafka, 200, time.Second, time.Second)
 	see("slow", contestant.Kafka, 190, 5*time.Second, time.Second)
 	text := c.table(w)
 	for _, want := range []string{
 		"alike: ratio of throughput agrees: 0.92x", "alike: CPU s/GiB of rollway agrees: 1.10x", "alike: CPU s/GiB of Kafka agrees: 1.00x",
 		"alike: ratio of CPU s/GiB agrees: 1.10x", "slow: ratio of CPU s/GiB agrees: 0.80x",
-		"slow: ratio of throughput DIFFERS: 0.26x the lab's, want within 25 %; the tool is the limit, with 1.00 cores busy", "slow: CPU s/GiB of Kafka DIFFERS: 1.25x",
+		"slow: ratio of throughput DIFFERS: 0.26x that of the lab's client at its pace, want within 25 %; the tool is the limit, with 1.00 cores busy",
+		"slow: CPU s/GiB of Kafka DIFFERS: 1.25x",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("table without %q:\n%s", want, text)
-		}
-	}
-	// Within a bound it is the server that has to be busy.
-	for most, want := range map[float64]string{0.2: "0.26x the lab's, want within 25 %\n", 4: "; a server is not the limit, with "} {
-		c.options.serverCores = most
-		if text := c.table(w); !strings.Contains(text, want) {
-			t.Errorf("table of servers bound to %g cores without %q:\n%s", most, want, text)
 		}
 	}
 	if got := verdict("x", math.NaN(), 1); !strings.Contains(got, "DIFFERS") {
@@ -146,7 +136,7 @@ func TestVerdicts(t *testing.T) {
 
 // Flags that there are not, and amounts that are none, are refused.
 func TestOptions(t *testing.T) {
-	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "63"}, {"-server-cores", "-1"}, {"-server-cores", "NaN"}} {
+	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "3"}, {"-pace", "1"}} {
 		if _, err := parseOptions(args, os.Stdout); err == nil {
 			t.Errorf("%q: no error", args)
 		}

@@ -51,8 +51,6 @@ type options struct {
 	dir         string
 	rounds      int
 	mib         int
-	serverCores float64
-	group       string
 	write       string
 	commit      string
 }
@@ -63,9 +61,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.dir, "dir", "/var/tmp", "`directory` on the disk to be measured, for a temporary one in it")
 	f.IntVar(&o.rounds, "rounds", 3, "`number` of rounds")
-	f.IntVar(&o.mib, "mib", 512, fmt.Sprintf("how many `MiB` a turn moves at full speed; 1/%d and 1/%d of it when servers have a bound", producePart, consumePart))
-	f.Float64Var(&o.serverCores, "server-cores", 0.05, "how many `cores` a server may use in a turn, so that it is slower than every tool; 0: no bound")
-	f.StringVar(&o.group, "group", fmt.Sprintf("rollway-crosscheck-%d", os.Getpid()), "`name` that the control groups of that begin with")
+	f.IntVar(&o.mib, "mib", 512, "how many `MiB` each tool moves in a turn")
 	f.StringVar(&o.write, "write", "", "`file` to write the figures to, such as perf/results/crosscheck.jsonl")
 	f.StringVar(&o.commit, "commit", "", "`commit` that is measured, for that file")
 	f.StringVar(&o.contestants.Heap, "heap", "1g", "`size` of Kafka's heap")
@@ -83,8 +79,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("argument %q, want flags only", f.Arg(0))
 	}
-	if o.rounds < 1 || o.mib < minMiB || !(o.serverCores >= 0) {
-		return o, fmt.Errorf("-rounds %d, -mib %d and -server-cores %g, want at least 1, %d and 0", o.rounds, o.mib, o.serverCores, minMiB)
+	if o.rounds < 1 || o.mib < minMiB {
+		return o, fmt.Errorf("-rounds %d and -mib %d, want at least 1 and %d", o.rounds, o.mib, minMiB)
 	}
 	return o, nil
 }

@@ -38,7 +38,7 @@ func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if bare.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.consumeBytes()}); err != nil {
+	if bare.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
 		return err
 	}
 	// The next answer is asked for ahead: iperf3 waits for nobody either.
@@ -48,7 +48,7 @@ func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 	w := sendFileWorkload
 	for round := range c.options.rounds + 1 {
 		for _, s := range []*subject{bare, c.subjects[0]} {
-			seen, err := c.turn(ctx, w, ahead, s, s.log)
+			seen, err := c.turn(ctx, w, ahead, s, c.bytes)
 			if err == nil && round > 0 {
 				err = c.note(w, labTool, s.name, round, seen)
 			}

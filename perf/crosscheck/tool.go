@@ -23,6 +23,7 @@ import (
 // run is what a tool did, by its own account where it has one.
 type run struct {
 	bytes   int64 // of batches, as the lab counts them
+	records int64 // that it produced
 	elapsed time.Duration
 	cpu     time.Duration // of the tool, from its start to its end
 	lasted  time.Duration // from its start to its end

@@ -15,15 +15,13 @@ import (
 func (c *crosscheck) workloads() []workload {
 	produce := workload{
 		name: "produce", title: fmt.Sprintf("produce records of %d B in batches of 64 KiB to %d partitions on one connection, acks=all, page cache", valueBytes, partitions),
-		rate: "produce_mib_s", produces: true,
-		bytes: c.produceBytes(), cores: c.options.serverCores,
-		tools: []tool{{labTool, c.produceByLab}, {"ProducerPerformance", c.produceByJava}},
+		rate: "produce_mib_s", produces: true, lab: c.produceByLab,
+		tools: []tool{{"ProducerPerformance", c.produceByJava}},
 	}
 	consume := workload{
 		name: "consume", title: "consume a log of such batches from page cache, one consumer, answers of 1 MiB",
-		rate:  "consume_mib_s",
-		bytes: c.consumeBytes(), cores: c.options.serverCores,
-		tools: []tool{{labTool, c.consumeByLab}, {"ConsumerPerformance", c.consumeByJava}},
+		rate: "consume_mib_s", lab: c.consumeByLab,
+		tools: []tool{{"ConsumerPerformance", c.consumeByJava}},
 	}
 	if c.kcat != "" {
 		produce.tools = append(produce.tools, tool{"kcat", c.produceByKcat})
@@ -50,21 +48,33 @@ func ownCPU(f func() error) (r run, err error) {
 	return r, nil
 }
 
-func (c *crosscheck) produceByLab(ctx context.Context, s *subject, log load.Log) (run, error) {
-	p, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
-		Topic: log.Topic, Partitions: partitions, Connections: 1, Window: window, Spread: true, Batch: c.batch,
-	})
-	if err != nil {
-		return run{}, err
-	}
-	defer p.Close()
-	var done load.Produced
-	r, err := ownCPU(func() (err error) {
-		done, err = p.Run(load.ProduceRun{Batches: log.Bytes / batchBytes})
-		return err
-	})
-	r.elapsed = done.Elapsed
-	return r, err
+// produceByLab is the lab's client, which at the pace of a tool sends batches as large
+// as that one did, each when it is due.
+func (c *crosscheck) produceByLab(pace sight) tool {
+	return tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
+		batch, rate := c.batch, 0.0
+		if pace.batches > 0 {
+			var err error
+			if batch, err = load.BatchOf(int(pace.bytes/pace.batches), valueBytes); err != nil {
+				return run{}, err
+			}
+			rate = float64(pace.bytes) / pace.elapsed.Seconds() / float64(batch.Size())
+		}
+		p, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
+			Topic: log.Topic, Partitions: partitions, Connections: 1, Window: window, Spread: true, Batch: batch,
+		})
+		if err != nil {
+			return run{}, err
+		}
+		defer p.Close()
+		var done load.Produced
+		r, err := ownCPU(func() (err error) {
+			done, err = p.Run(load.ProduceRun{Batches: max(1, log.Bytes/batch.Size()), Rate: rate})
+			return err
+		})
+		r.elapsed, r.records = done.Elapsed, done.Batches*int64(batch.Count())
+		return r, err
+	}}
 }
 
 func (c *crosscheck) produceByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
@@ -79,21 +89,32 @@ func (c *crosscheck) produceByJava(ctx context.Context, s *subject, log load.Log
 	if err == nil {
 		r.elapsed, err = parseProducerPerformance(text, records)
 	}
+	r.records = records
 	return r, err
 }
 
 func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, log load.Log) (run, error) {
+	records := c.records(log.Bytes)
 	_, r, err := outside{program: c.kcat, cores: c.toolCores, args: []string{
-		"-P", "-c", strconv.FormatInt(c.records(log.Bytes), 10), "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-l", "-X", "topic.request.required.acks=-1",
+		"-P", "-c", strconv.FormatInt(records, 10), "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-l", "-X", "topic.request.required.acks=-1",
 		"-X", "batch.size=" + strconv.Itoa(batchBytes), "-X", "linger.ms=100", "-X", "queue.buffering.max.messages=1000000",
 		"-X", "max.in.flight.requests.per.connection=" + strconv.Itoa(window), c.lines,
 	}}.do(ctx)
-	r.elapsed = r.lasted // it tells no times
+	r.elapsed, r.records = r.lasted, records // it tells no times
 	return r, err
 }
 
-func (c *crosscheck) consumeByLab(ctx context.Context, s *subject, log load.Log) (run, error) {
-	return consume(ctx, s, log, load.FetchRun{Bytes: log.Bytes, MaxBytes: c.answerBytes, Depth: 1})
+// consumeByLab is the lab's client, which at the pace of a tool asks for an answer when
+// it is due.
+func (c *crosscheck) consumeByLab(pace sight) tool {
+	what := load.FetchRun{MaxBytes: answerBytes, Depth: 1}
+	if pace.bytes > 0 {
+		what.Rate = float64(pace.bytes) / pace.elapsed.Seconds() / answerBytes
+	}
+	return tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
+		what.Bytes = log.Bytes
+		return consume(ctx, s, log, what)
+	}}
 }
 
 // consume has the lab's client read a log, over and over.
@@ -116,7 +137,7 @@ func consume(ctx context.Context, s *subject, log load.Log, what load.FetchRun) 
 func (c *crosscheck) consumeByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
 	records := c.records(log.Bytes)
 	text, r, err := javaTool(c.install, c.toolCores, "ConsumerPerformance",
-		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(c.answerBytes),
+		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--fetch-size", strconv.Itoa(answerBytes),
 		"--bootstrap-server", s.server.Target().Addr.String(), "--hide-header", "--timeout", "60000", "--socket-buffer-size", "-1").do(ctx)
 	if err == nil {
 		r.elapsed, err = parseConsumerPerformance(text, records)
@@ -133,7 +154,7 @@ func (c *crosscheck) consumeByKcat(ctx context.Context, s *subject, log load.Log
 	defer null.Close()
 	_, r, err := outside{program: c.kcat, cores: c.toolCores, stdout: null, args: []string{
 		"-C", "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-p", "0", "-o", "beginning", "-e", "-q",
-		"-c", strconv.FormatInt(c.records(log.Bytes), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(c.answerBytes),
+		"-c", strconv.FormatInt(c.records(log.Bytes), 10), "-X", "fetch.message.max.bytes=" + strconv.Itoa(answerBytes),
 	}}.do(ctx)
 	r.bytes, r.elapsed = log.Bytes, r.lasted // it tells no times
 	return r, err

@@ -5,8 +5,8 @@
 //
 // What a server uses is read from outside of it: ProcessNow (CPU, waits, bytes for
 // the disk), MemoryOf, PageCache, DiskWritten, and Syscalls, which slows it down.
-// NewMemoryGroup bounds its memory and NewCPUGroup its CPU; Evict drops its files from
-// the page cache, SyncDisk and FreshMemory have nobody pay for the turn before.
+// MemoryGroup bounds its memory, Evict drops its files from the page cache, and
+// SyncDisk and FreshMemory have nobody pay for the turn before.
 //
 // Parsers of /proc are apart from what reads it, so that tests feed them text.
 package host

@@ -187,7 +187,7 @@ func TestSyscalls(t *testing.T) {
 func TestMemoryGroup(t *testing.T) {
 	const bound = 16 << 20
 	g, err := NewMemoryGroup("rollway-host-test", bound)
-	if NoGroups(err) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -217,64 +217,6 @@ func TestMemoryGroup(t *testing.T) {
 		t.Errorf("page cache %d, %v; want at most the bound %d", got, err, bound)
 	}
 	if err := errors.Join(g.Remove(), g.Remove(), RemoveMemoryGroup("rollway-host-test")); err != nil {
-		t.Errorf("remove twice: %v", err)
-	}
-	if _, err := os.Stat(g.dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("group after its removal: %v, want none", err)
-	}
-}
-
-// A CPU group bounds what its processes use of a core, however little that is, no
-// more when the bound is lifted, and can be removed when they have ended.
-func TestCPUGroup(t *testing.T) {
-	g, err := NewCPUGroup("rollway-host-test")
-	if NoGroups(err) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Remove()
-	shell := exec.Command("sh", "-c", "while :; do :; done")
-	if err := shell.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer shell.Wait() // says that it was killed
-	defer shell.Process.Kill()
-	if err := g.Add(shell.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	cpu := func() time.Duration {
-		used, err := CPUTime(shell.Process.Pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return used
-	}
-	for _, cores := range []float64{0.25, 0.02} {
-		if err := g.Bound(cores); err != nil {
-			t.Fatal(err)
-		}
-		before, began := cpu(), time.Now()
-		time.Sleep(400 * time.Millisecond)
-		// It is stopped at a tick of the clock, of 10 ms at most, and pays back later.
-		const tick = 10 * time.Millisecond
-		if used, most := cpu()-before, time.Duration(cores*float64(time.Since(began)+2*quotaPeriod))+tick; used > most {
-			t.Errorf("%v of CPU of %g cores, want at most %v", used, cores, most)
-		}
-	}
-	if err := g.Bound(0); err != nil {
-		t.Fatal(err)
-	}
-	// Within the bound that it had this would take longer than tests may.
-	for before := cpu(); cpu() < before+time.Second; time.Sleep(10 * time.Millisecond) {
-	}
-	if err := g.Bound(1e-9); err == nil {
-		t.Error("a millisecond in days: no error")
-	}
-	shell.Process.Kill()
-	shell.Wait()
-	if err := errors.Join(g.Remove(), g.Remove(), RemoveCPUGroup("rollway-host-test")); err != nil {
 		t.Errorf("remove twice: %v", err)
 	}
 	if _, err := os.Stat(g.dir); !errors.Is(err, fs.ErrNotExist) {

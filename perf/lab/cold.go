@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rollway/rollway/perf/contestant"
 	"github.com/rollway/rollway/perf/generator"
@@ -38,7 +41,7 @@ func (c cold) do(ctx context.Context, s *subject, counted time.Duration) (out ta
 	}
 	group, err := host.NewMemoryGroup(s.lab.groupName(), c.memoryBytes)
 	if err != nil {
-		why := host.NoGroups(err)
+		why := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS)
 		err = errors.Join(err, s.end())
 		if why {
 			return out, skipf("no memory group can be made here: %v", err)

@@ -61,6 +61,14 @@ type FetchRun struct {
 	Time     time.Duration // after which no more is asked for; 0: no bound
 	MaxBytes int           // of one answer; divides the log and is a multiple of its batches
 	Depth    int           // requests in flight
+	Rate     float64       // answers in a second that are asked for, at most; 0: no bound
+}
+
+// wait waits until one more answer is due, when so many were asked for since start.
+func (r FetchRun) wait(start time.Time, asked int64) {
+	if r.Rate > 0 {
+		time.Sleep(time.Until(start.Add(time.Duration(float64(asked) / r.Rate * float64(time.Second)))))
+	}
 }
 
 // Run fetches and returns the bytes of batches that came and how long it took.
@@ -81,6 +89,7 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 			}
 		}
 		if more := min(answers, got+int64(r.Depth)) - asked; more > 0 {
+			r.wait(start, asked)
 			if err := c.ask(r.MaxBytes, int(more)); err != nil {
 				return 0, 0, err
 			}

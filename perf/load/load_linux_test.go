@@ -83,6 +83,11 @@ func TestConsumer(t *testing.T) {
 		if tcp, local, err := c.TCP(); err != nil || !local.IsValid() || tcp.Congestion != congestion || !tcp.NoDelay {
 			t.Errorf("our side is %v at %v, %v; want %s without Nagle", tcp, local, err, congestion)
 		}
+		const answers, rate = 5, 1000
+		least := (answers - 1) * time.Second / rate
+		if _, elapsed, err := c.Run(FetchRun{Bytes: answers << 16, MaxBytes: 1 << 16, Depth: 1, Rate: rate}); err != nil || elapsed < least {
+			t.Errorf("%d answers at %d a second took %v, %v; want at least %v", answers, rate, elapsed, err, least)
+		}
 		if _, _, err := c.Run(FetchRun{Bytes: 1, MaxBytes: 5000, Depth: 1}); err == nil {
 			t.Error("fetch of 5,000 bytes from batches of 4,096: no error")
 		}
