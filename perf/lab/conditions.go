@@ -64,6 +64,12 @@ func (l *lab) noise() (result.Condition, error) {
 	return c, nil
 }
 
+// disturbed is the share of all cores' time that others used or that was stolen in the
+// counted part of a turn.
+func (t taken) disturbed() float64 {
+	return (t.figures["others_percent"] + t.figures["stolen_percent"]) / 100
+}
+
 // disturbed are the shares of all cores' time that others used and that was stolen,
 // over the counted parts of all turns.
 func (l *lab) disturbed() (others, stolen float64) {

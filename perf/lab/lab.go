@@ -31,7 +31,18 @@ type lab struct {
 	progress *progress
 	known    map[[2]string]result.Condition // by contestant and name
 	failures int
+	repeats  int // turns that may still be done again
 }
+
+const (
+	// disturbedShare of all cores' time, used by others or stolen, makes a turn one that
+	// is done again.
+	disturbedShare = 0.05
+	// mostRepeats is how often.
+	mostRepeats = 2
+	// repeatPart of all turns that count may be done again, one in so many.
+	repeatPart = 4
+)
 
 // turnLimit bounds a turn, so that a server that hangs does not hold up the rest.
 const turnLimit = 20 * time.Minute
@@ -86,7 +97,7 @@ func (l *lab) take(ctx context.Context, s *subject, st step) error {
 	}
 	l.progress.begin(st)
 	began := time.Now()
-	out, err := l.turn(ctx, s, st)
+	out, err := l.quietTurn(ctx, s, st)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -131,6 +142,25 @@ func (l *lab) write(m result.Measure) error {
 		}
 	}
 	return nil
+}
+
+// quietTurn does a turn, and one that others have disturbed again. Of all it keeps the
+// one that was disturbed least, whatever its figures are.
+func (l *lab) quietTurn(ctx context.Context, s *subject, st step) (taken, error) {
+	best, err := l.turn(ctx, s, st)
+	repeats := 0
+	for err == nil && st.phase == result.Counted && best.disturbed() > disturbedShare && repeats < mostRepeats && l.repeats > 0 {
+		repeats++
+		l.repeats--
+		var again taken
+		if again, err = l.turn(ctx, s, st); err == nil && again.disturbed() < best.disturbed() {
+			best = again
+		}
+	}
+	if err == nil && repeats > 0 {
+		best.figures["repeats"] = float64(repeats)
+	}
+	return best, err
 }
 
 // turn starts the server if it must run, warms it up if it was not, and has it do

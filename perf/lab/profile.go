@@ -27,20 +27,25 @@ type effort struct {
 	warmUp     time.Duration // of a server of ours
 	jvmWarmUp  time.Duration // of Kafka
 	syscalls   bool          // count them, in a turn of its own
+	repeats    bool          // do turns again that others have disturbed
 
 	produceBytes int64 // at most, in a turn at full speed: bounds the disk and the time to read back
 	backlogBytes int64 // of the cold catch-up and of the recovery
 }
 
 func (e effort) String() string {
-	return fmt.Sprintf("%d rounds of %v, %d of %v at a fixed rate; warmed up for %v, a JVM for %v, for each workload; at most %d MiB produced in a turn, backlogs of %d MiB",
+	text := fmt.Sprintf("%d rounds of %v, %d of %v at a fixed rate; warmed up for %v, a JVM for %v, for each workload; at most %d MiB produced in a turn, backlogs of %d MiB",
 		e.rounds, e.counted, e.openRounds, e.open, e.warmUp, e.jvmWarmUp, e.produceBytes>>20, e.backlogBytes>>20)
+	if e.repeats {
+		text += fmt.Sprintf("; a turn in which others took more than %g %% of all cores' time is done again, up to %d times, and the least disturbed one counts", disturbedShare*100, mostRepeats)
+	}
+	return text
 }
 
 // thorough is the effort behind published figures.
 var thorough = effort{
 	rounds: 5, counted: 1500 * time.Millisecond, openRounds: 3, open: 5 * time.Second,
-	cold: time.Second, warmUp: 500 * time.Millisecond, jvmWarmUp: 15 * time.Second, syscalls: true,
+	cold: time.Second, warmUp: 500 * time.Millisecond, jvmWarmUp: 15 * time.Second, syscalls: true, repeats: true,
 	produceBytes: 1 << 30, backlogBytes: 10 << 30,
 }
 

@@ -75,6 +75,7 @@ var Figures = []Figure{
 
 	{"elapsed_s", "s", "counted", Neither, "length of the counted part"},
 	{"stolen_percent", "%", "stolen", Neither, "of all cores' time, taken by the hypervisor meanwhile"},
+	{"repeats", "", "repeats", Neither, "how often the turn was done again because others disturbed it; the least disturbed one counts"},
 	{"others_percent", "%", "others", Neither, "of all cores' time, used by neither the lab nor the contestant"},
 }
 
