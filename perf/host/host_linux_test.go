@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -124,10 +125,14 @@ func TestPeerTCP(t *testing.T) {
 	}
 }
 
-// Usage of all cores since a moment is split into others' and stolen shares.
+// Usage of all cores since a moment is split into our own, others' and stolen shares.
 func TestUsageSince(t *testing.T) {
-	before := Usage{busy: 1000, idle: 5000, stolen: 10, own: 2e9}
-	after := Usage{busy: 1400, idle: 5500, stolen: 110, own: 5e9}
+	began := time.Now()
+	before := Usage{at: began, busy: 1000, idle: 5000, stolen: 10, own: 2e9}
+	after := Usage{at: began.Add(2 * time.Second), busy: 1400, idle: 5500, stolen: 110, own: 5e9}
+	if own := after.Own(before); own != 1.5 {
+		t.Errorf("3 s of our own in 2 s: %v cores, want 1.5", own)
+	}
 	if others, stolen := after.Since(before); others != 0.1 || stolen != 0.1 {
 		t.Errorf("others %v, stolen %v; want 0.1 of 1,000 ticks each", others, stolen)
 	}

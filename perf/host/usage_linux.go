@@ -47,3 +47,9 @@ func (u Usage) Since(before Usage) (others, stolen float64) {
 	own := (u.own - before.own).Seconds() * ticksPerSecond
 	return max(0, float64(u.busy-before.busy)-own) / ticks, float64(u.stolen-before.stolen) / ticks
 }
+
+// Own is how many cores this process kept busy since before, with those of its
+// children that have ended and been waited for meanwhile.
+func (u Usage) Own(before Usage) float64 {
+	return (u.own - before.own).Seconds() / u.at.Sub(before.at).Seconds()
+}

@@ -110,7 +110,7 @@ func TestRun(t *testing.T) {
 			}
 			continue
 		}
-		figures := []string{"cpu_s_gib", "rss_mib", "elapsed_s", "threads"}
+		figures := []string{"cpu_s_gib", "rss_mib", "elapsed_s", "threads", "client_cores"}
 		if m.Workload == "a-16k" {
 			figures = append(figures, "produce_mib_s", "produce_req_s", "produce_p99_ms")
 			if m.Latencies["produce"] == "" {

@@ -31,6 +31,7 @@ type use struct {
 	device  int64 // written to the disk by everybody; 0: unknown
 
 	others, stolen float64 // shares of all cores' time
+	client         float64 // cores that the clients, this process, kept busy
 }
 
 // snapshot is a moment before or after.
@@ -83,6 +84,7 @@ func (s *subject) since(before snapshot) (use, error) {
 	}
 	u := use{device: after.device - before.device}
 	u.others, u.stolen = after.usage.Since(before.usage)
+	u.client = after.usage.Own(before.usage)
 	pid := s.server.PID()
 	if pid == 0 {
 		return u, nil
@@ -111,6 +113,7 @@ func (u use) figures(w work) map[string]float64 {
 	}
 	seconds := w.elapsed.Seconds()
 	f["elapsed_s"] = seconds
+	f["client_cores"] = u.client
 	f["others_percent"], f["stolen_percent"] = u.others*100, u.stolen*100
 	if w.produced > 0 {
 		f["produce_mib_s"] = w.produced / (1 << 20) / seconds

@@ -53,10 +53,10 @@ func onJVM(name string) bool { return name == contestant.Kafka || name == contes
 
 // Figures that tables show of each kind of workload, the first one above all.
 var (
-	produceMain = []string{"produce_mib_s", "cpu_s_gib", "cpu_user_s_gib", "produce_p99_ms", "syscalls_mib", "rss_mib", "disk_written_mib"}
-	requestMain = []string{"produce_req_s", "cpu_us_req", "cpu_user_us_req", "produce_p50_ms", "produce_p99_ms", "syscalls_req", "rss_mib"}
-	consumeMain = []string{"consume_mib_s", "cpu_s_gib", "cpu_user_s_gib", "syscalls_mib", "rss_mib"}
-	latencyMain = []string{"e2e_p50_ms", "e2e_p99_ms", "e2e_p999_ms", "e2e_max_ms", "produce_p99_ms", "cpu_us_req", "offered_req_s"}
+	produceMain = []string{"produce_mib_s", "cpu_s_gib", "cpu_user_s_gib", "produce_p99_ms", "syscalls_mib", "rss_mib", "disk_written_mib", "client_cores"}
+	requestMain = []string{"produce_req_s", "cpu_us_req", "cpu_user_us_req", "produce_p50_ms", "produce_p99_ms", "syscalls_req", "rss_mib", "client_cores"}
+	consumeMain = []string{"consume_mib_s", "cpu_s_gib", "cpu_user_s_gib", "syscalls_mib", "rss_mib", "client_cores"}
+	latencyMain = []string{"e2e_p50_ms", "e2e_p99_ms", "e2e_p999_ms", "e2e_max_ms", "produce_p99_ms", "cpu_us_req", "offered_req_s", "client_cores"}
 )
 
 // workloads returns all that a profile chooses, in the order of the plan. extra are
@@ -246,7 +246,7 @@ func latencyWorkloads(p profile) []*workload {
 	load := openLoop{partitions: 4, producers: 4, recordBytes: 1 << 10}
 	const note = "records of 1 KiB over 4 partitions, 4 producers, no linger, each record consumed once"
 	highest := p.openLoop(load, maximumName, "end to end, as fast as records are acknowledged", note, logs, false)
-	highest.Main = []string{"produce_records_s", "cpu_us_req", "e2e_p50_ms", "e2e_p99_ms"}
+	highest.Main = []string{"produce_records_s", "cpu_us_req", "e2e_p50_ms", "e2e_p99_ms", "client_cores"}
 	all := []*workload{highest}
 	for _, percent := range []int{10, 50, 80} {
 		load.percent = percent

@@ -73,6 +73,7 @@ var Figures = []Figure{
 	{"cpu_idle_percent", "%", "CPU idle", Lower, "of one core, while nobody asks for anything"},
 	{"rss_connection_kib", "KiB", "RSS a connection", Lower, "growth of RSS over connections that are idle"},
 
+	{"client_cores", "cores", "clients' CPU", Neither, "that the lab's clients kept busy: one that has no core left is what was measured"},
 	{"elapsed_s", "s", "counted", Neither, "length of the counted part"},
 	{"stolen_percent", "%", "stolen", Neither, "of all cores' time, taken by the hypervisor meanwhile"},
 	{"repeats", "", "repeats", Neither, "how often the turn was done again because others disturbed it; the least disturbed one counts"},
