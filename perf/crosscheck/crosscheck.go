@@ -282,8 +282,10 @@ func (c *crosscheck) seeing(ctx context.Context, w workload, t tool, s *subject,
 		return sight{}, fmt.Errorf("begin and end: %s by %s, %s: %w", w.name, t.name, s.name, err)
 	}
 	seen, err := c.turn(ctx, w, t, s, c.bytes)
+	if seen = seen.less(setUp); err == nil && (seen.elapsed <= 0 || seen.cpu <= 0) {
+		err = fmt.Errorf("it took no longer than to begin and to end, want more to do than %d MiB (-mib)", c.options.mib)
+	}
 	if err == nil {
-		seen = seen.less(setUp)
 		err = c.note(w, t.name, s.name, round, seen)
 	}
 	if err != nil {
@@ -338,7 +340,7 @@ type sight struct {
 // tool's own CPU stays whole: it tells whether that was the limit.
 func (s sight) less(setUp sight) sight {
 	s.bytes -= setUp.bytes
-	s.elapsed = max(s.elapsed-setUp.elapsed, 1)
+	s.elapsed -= setUp.elapsed
 	s.cpu -= setUp.cpu
 	s.batches -= setUp.batches
 	return s

@@ -32,7 +32,7 @@ func TestCrosscheck(t *testing.T) {
 		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
 	}
 	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
-	o, err := parseOptions([]string{"-rounds", "1", "-mib", "32", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "256", "-dir", t.TempDir(), "-write", file}, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
