@@ -40,8 +40,8 @@ const (
 	disturbedShare = 0.05
 	// mostRepeats is how often.
 	mostRepeats = 2
-	// repeatPart of all turns that count may be done again, one in so many.
-	repeatPart = 4
+	// repeatPart bounds what that may take: as many turns as one in so many of all.
+	repeatPart = 12
 )
 
 // turnLimit bounds a turn, so that a server that hangs does not hold up the rest.
