@@ -8,8 +8,8 @@ const unlimitedOpenFiles = 32 << 10
 
 // DefaultMaxOpenFiles is two thirds of what the process may open (RLIMIT_NOFILE,
 // getrlimit(2)), at most 32,768; the rest is for connections. They get the smaller
-// share: a connection that finds no descriptor can wait, but a file with bytes that
-// are not synced keeps its own, and an append that finds none is refused.
+// share: a file with bytes that are not synced keeps its descriptor, and an append that
+// finds none left is refused.
 func DefaultMaxOpenFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

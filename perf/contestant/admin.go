@@ -162,22 +162,11 @@ func (a admin) createFirst(ctx context.Context, t Topic, configs map[string]stri
 		topic.Configs = append(topic.Configs, c)
 	}
 	request.Topics = append(request.Topics, topic)
-	tries := 0
-	return a.retry(ctx, func() error {
-		tries++
-		r, err := a.ask(ctx, request)
-		if err != nil {
-			return err
+	return a.change(ctx, request, kerr.TopicAlreadyExists, existing, func(r kmsg.Response) (refusals []error) {
+		for _, t := range r.(*kmsg.CreateTopicsResponse).Topics {
+			refusals = append(refusals, refusal(t.ErrorCode, t.ErrorMessage))
 		}
-		topics := r.(*kmsg.CreateTopicsResponse).Topics
-		if len(topics) != 1 {
-			return fmt.Errorf("answer of %d topics, want 1", len(topics))
-		}
-		err = refusal(topics[0].ErrorCode, topics[0].ErrorMessage)
-		if errors.Is(err, kerr.TopicAlreadyExists) && (existing || tries > 1) {
-			return nil // with more than one try: the answer to an earlier one was lost
-		}
-		return err
+		return refusals
 	})
 }
 
@@ -188,22 +177,11 @@ func (a admin) growTopic(ctx context.Context, t Topic) error {
 	topic := kmsg.NewCreatePartitionsRequestTopic()
 	topic.Topic, topic.Count = t.Name, int32(t.Partitions)
 	request.Topics = append(request.Topics, topic)
-	tries := 0
-	return a.retry(ctx, func() error {
-		tries++
-		r, err := a.ask(ctx, request)
-		if err != nil {
-			return err
+	return a.change(ctx, request, kerr.InvalidPartitions, false, func(r kmsg.Response) (refusals []error) {
+		for _, t := range r.(*kmsg.CreatePartitionsResponse).Topics {
+			refusals = append(refusals, refusal(t.ErrorCode, t.ErrorMessage))
 		}
-		topics := r.(*kmsg.CreatePartitionsResponse).Topics
-		if len(topics) != 1 {
-			return fmt.Errorf("answer of %d topics, want 1", len(topics))
-		}
-		err = refusal(topics[0].ErrorCode, topics[0].ErrorMessage)
-		if errors.Is(err, kerr.InvalidPartitions) && tries > 1 {
-			return nil // it has as many: the answer to an earlier try was lost
-		}
-		return err
+		return refusals
 	})
 }
 
@@ -211,30 +189,45 @@ func (a admin) growTopic(ctx context.Context, t Topic) error {
 func (a admin) deleteTopic(ctx context.Context, name string) error {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.Version, request.TimeoutMillis, request.TopicNames = 5, int32(time.Minute.Milliseconds()), []string{name}
-	tries := 0
-	err := a.retry(ctx, func() error {
-		tries++
-		r, err := a.ask(ctx, request)
-		if err != nil {
-			return err
+	err := a.change(ctx, request, kerr.UnknownTopicOrPartition, false, func(r kmsg.Response) (refusals []error) {
+		for _, t := range r.(*kmsg.DeleteTopicsResponse).Topics {
+			refusals = append(refusals, refusal(t.ErrorCode, t.ErrorMessage))
 		}
-		topics := r.(*kmsg.DeleteTopicsResponse).Topics
-		if len(topics) != 1 {
-			return fmt.Errorf("answer of %d topics, want 1", len(topics))
-		}
-		if topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code {
-			if tries > 1 {
-				return nil // the answer to an earlier try was lost
-			}
-			return errors.New("there is no such topic") // which would pass otherwise
-		}
-		return refusal(topics[0].ErrorCode, topics[0].ErrorMessage)
+		return refusals
 	})
 	if err != nil {
 		return fmt.Errorf("delete topic %s: %w", name, err)
 	}
 	return nil
 }
+
+// change has the server change one topic; refusals are its answer's, nil for none.
+// done is the refusal that says that it was changed before: it is none if that may be
+// (existing), nor after the first try, whose answer may be what was lost.
+func (a admin) change(ctx context.Context, request kmsg.Request, done *kerr.Error, existing bool, refusals func(kmsg.Response) []error) error {
+	tries := 0
+	return a.retry(ctx, func() error {
+		tries++
+		r, err := a.ask(ctx, request)
+		if err != nil {
+			return err
+		}
+		all := refusals(r)
+		if len(all) != 1 {
+			return fmt.Errorf("answer of %d topics, want 1", len(all))
+		}
+		if !errors.Is(all[0], done) {
+			return all[0]
+		}
+		if existing || tries > 1 {
+			return nil
+		}
+		return &finalError{all[0]}
+	})
+}
+
+// finalError is a refusal that does not pass, though its code might.
+type finalError struct{ error }
 
 // served waits until each partition tells its end. It asks again only for those
 // that did not.

@@ -66,8 +66,7 @@ type subject struct {
 	name   string
 	server contestant.Server
 	topics int
-	log    load.Log // to consume
-	setUp  load.Log // of setUpBytes
+	logs   map[int64]load.Log // to consume, by their bytes
 }
 
 // tool has a server do a workload: produce so many bytes to a topic, or read a log.
@@ -172,7 +171,7 @@ func (c *crosscheck) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s := &subject{name: name, server: server}
+		s := &subject{name: name, server: server, logs: map[int64]load.Log{}}
 		c.subjects = append(c.subjects, s)
 		if c.writer != nil {
 			if err := c.writer.Conditions(server.Conditions()...); err != nil {
@@ -188,12 +187,12 @@ func (c *crosscheck) start(ctx context.Context) error {
 
 // fill makes the logs of a subject.
 func (c *crosscheck) fill(ctx context.Context, s *subject) error {
-	for bytes, log := range map[int64]*load.Log{setUpBytes: &s.setUp, c.bytes: &s.log} {
+	for _, bytes := range []int64{setUpBytes, c.bytes} {
 		topic, err := s.newTopic(ctx, 1)
 		if err != nil {
 			return err
 		}
-		if *log, err = s.server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: bytes}); err != nil {
+		if s.logs[bytes], err = s.server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: bytes}); err != nil {
 			return err
 		}
 	}
@@ -297,10 +296,7 @@ func (c *crosscheck) seeing(ctx context.Context, w workload, t tool, s *subject,
 // turn has a tool move so many bytes: it produces them to a topic of its own, or
 // reads the log that has as many.
 func (c *crosscheck) turn(ctx context.Context, w workload, t tool, s *subject, bytes int64) (seen sight, err error) {
-	log := s.log
-	if bytes == setUpBytes {
-		log = s.setUp
-	}
+	log := s.logs[bytes]
 	if w.produces {
 		log = load.Log{Bytes: bytes}
 		if log.Topic, err = s.newTopic(ctx, partitions); err != nil {

@@ -33,12 +33,12 @@ func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 		return err
 	}
 	defer server.Kill()
-	bare := &subject{name: contestant.BareSendFile, server: server}
+	bare := &subject{name: contestant.BareSendFile, server: server, logs: map[int64]load.Log{}}
 	topic, err := bare.newTopic(ctx, 1)
 	if err != nil {
 		return err
 	}
-	if bare.log, err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
+	if bare.logs[c.bytes], err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
 		return err
 	}
 	// The next answer is asked for ahead: iperf3 waits for nobody either.

@@ -31,7 +31,7 @@ type lab struct {
 	progress *progress
 	known    map[[2]string]result.Condition // by contestant and name
 	failures int
-	repeats  int // turns that may still be done again
+	repeats  time.Duration // what turns that are done again may still take, by estimates
 }
 
 const (
@@ -40,7 +40,7 @@ const (
 	disturbedShare = 0.05
 	// mostRepeats is how often.
 	mostRepeats = 2
-	// repeatPart bounds what that may take: as many turns as one in so many of all.
+	// repeatPart bounds what that may take: one in so many of the time of all turns.
 	repeatPart = 12
 )
 
@@ -149,9 +149,9 @@ func (l *lab) write(m result.Measure) error {
 func (l *lab) quietTurn(ctx context.Context, s *subject, st step) (taken, error) {
 	best, err := l.turn(ctx, s, st)
 	repeats := 0
-	for err == nil && st.phase == result.Counted && best.disturbed() > disturbedShare && repeats < mostRepeats && l.repeats > 0 {
+	for err == nil && st.phase == result.Counted && best.disturbed() > disturbedShare && repeats < mostRepeats && l.repeats >= st.estimate {
 		repeats++
-		l.repeats--
+		l.repeats -= st.estimate
 		var again taken
 		if again, err = l.turn(ctx, s, st); err == nil && again.disturbed() < best.disturbed() {
 			best = again

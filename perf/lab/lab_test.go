@@ -388,16 +388,16 @@ func (j *scripted) do(context.Context, *subject, time.Duration) (taken, error) {
 	return taken{figures: map[string]float64{"stolen_percent": j.stolen[j.turns-1], "elapsed_s": float64(j.turns)}}, nil
 }
 
-// A turn that was disturbed is done again, twice at most and while the run has turns
-// to repeat, and the one that was disturbed least counts.
+// A turn that was disturbed is done again, twice at most and while the run has time for
+// it, and the one that was disturbed least counts.
 func TestQuietTurn(t *testing.T) {
 	f := func(stolen []float64, phase result.Phase, left, turns, kept int) {
 		t.Helper()
 		j := &scripted{stolen: stolen}
-		l := &lab{repeats: left}
-		out, err := l.quietTurn(t.Context(), nil, step{workload: &workload{job: j}, phase: phase})
-		if err != nil || j.turns != turns || out.figures["elapsed_s"] != float64(kept) || out.figures["repeats"] != float64(turns-1) || l.repeats != left-turns+1 {
-			t.Errorf("turns %v: %d turns, %v, %v, %d left; want %d and number %d", stolen, j.turns, out.figures, err, l.repeats, turns, kept)
+		l := &lab{repeats: time.Duration(left) * time.Second}
+		out, err := l.quietTurn(t.Context(), nil, step{workload: &workload{job: j}, phase: phase, estimate: time.Second})
+		if err != nil || j.turns != turns || out.figures["elapsed_s"] != float64(kept) || out.figures["repeats"] != float64(turns-1) || l.repeats != time.Duration(left-turns+1)*time.Second {
+			t.Errorf("turns %v: %d turns, %v, %v, %v left; want %d and number %d", stolen, j.turns, out.figures, err, l.repeats, turns, kept)
 		}
 	}
 	f([]float64{5}, result.Counted, 9, 1, 1)
@@ -407,7 +407,7 @@ func TestQuietTurn(t *testing.T) {
 	f([]float64{20, 9, 1}, result.Counted, 1, 2, 2)
 	f([]float64{20, 1}, result.Counted, 0, 1, 1)
 	f([]float64{20, 1}, result.WarmUp, 9, 1, 1)
-	if out, err := (&lab{repeats: 9}).quietTurn(t.Context(), nil, step{workload: &workload{job: &scripted{stolen: []float64{20}}}}); err == nil {
+	if out, err := (&lab{repeats: time.Hour}).quietTurn(t.Context(), nil, step{workload: &workload{job: &scripted{stolen: []float64{20}}}}); err == nil {
 		t.Errorf("a turn that failed when it was done again: %v, want its error", out)
 	}
 }

@@ -174,10 +174,10 @@ func (p program) prepare(o options, where place) (*lab, error) {
 	if err := l.open(plan, where); err != nil {
 		return nil, err
 	}
-	if chosen.repeats {
-		l.repeats = len(l.left()) / repeatPart
-	}
 	l.progress = newProgress(p.out, len(l.all()), l.left())
+	if chosen.repeats {
+		l.repeats = l.progress.left / repeatPart
+	}
 	return l, nil
 }
 

@@ -78,7 +78,7 @@ func workloads(p profile, extra []string) []*workload {
 			Workload: result.Workload{
 				Name: fmt.Sprintf("g-%d", readers), Title: fmt.Sprintf("fan out 50 MiB/s to %s", plural(readers, "consumer")),
 				Note: "batches of 64 KiB at a fixed rate; consumers wait at the end of the log and discard what they get",
-				Main: []string{"consume_mib_s", "cpu_s_gib", "cpu_user_s_gib", "backlog_records", "switches_voluntary_req"}, Rounds: p.openRounds,
+				Main: []string{"consume_mib_s", "cpu_s_gib", "cpu_user_s_gib", "backlog_records", "switches_voluntary_req", "client_cores"}, Rounds: p.openRounds,
 			},
 			job: fanOut{readers: readers, bytesPerSecond: 50 << 20}, contestants: logs,
 			counted: p.open, around: 2 * time.Second, warms: true,
@@ -109,7 +109,7 @@ func workloads(p profile, extra []string) []*workload {
 			Workload: result.Workload{
 				Name: fmt.Sprintf("k-%d", n), Title: plural(n, "connection") + ", idle and active",
 				Note: "first nobody asks for anything, then each has one batch of 1 KiB in flight, over 64 partitions",
-				Main: []string{"produce_req_s", "cpu_us_req", "produce_p99_ms", "rss_connection_kib", "cpu_idle_percent", "connect_ms"}, Rounds: p.openRounds,
+				Main: []string{"produce_req_s", "cpu_us_req", "produce_p99_ms", "rss_connection_kib", "cpu_idle_percent", "connect_ms", "client_cores"}, Rounds: p.openRounds,
 			},
 			job: connections{count: n}, contestants: logs, counted: p.counted, around: 4 * time.Second, warms: true,
 		})
@@ -118,7 +118,7 @@ func workloads(p profile, extra []string) []*workload {
 		Workload: result.Workload{
 			Name: "f", Title: "catch up from disk while others tail",
 			Note: fmt.Sprintf("%d GiB of backlog, the server in a memory group of 2 GiB, one consumer reads it while 5,000 records of 1 KiB a second go end to end", p.backlogBytes>>30),
-			Main: []string{"e2e_p50_ms", "e2e_p99_ms", "e2e_p999_ms", "consume_mib_s", "cpu_s_gib", "page_cache_mib"}, Rounds: p.openRounds,
+			Main: []string{"e2e_p50_ms", "e2e_p99_ms", "e2e_p999_ms", "consume_mib_s", "cpu_s_gib", "page_cache_mib", "client_cores"}, Rounds: p.openRounds,
 		},
 		job: cold{backlogBytes: p.backlogBytes, memoryBytes: 2 << 30, rate: 5000}, contestants: logs, counted: 2 * p.open, around: time.Minute,
 	})

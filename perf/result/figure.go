@@ -76,8 +76,8 @@ var Figures = []Figure{
 	{"client_cores", "cores", "clients' CPU", Neither, "that the lab's clients kept busy: one that has no core left is what was measured"},
 	{"elapsed_s", "s", "counted", Neither, "length of the counted part"},
 	{"stolen_percent", "%", "stolen", Neither, "of all cores' time, taken by the hypervisor meanwhile"},
-	{"repeats", "", "repeats", Neither, "how often the turn was done again because others disturbed it; the least disturbed one counts"},
 	{"others_percent", "%", "others", Neither, "of all cores' time, used by neither the lab nor the contestant"},
+	{"repeats", "", "repeats", Neither, "how often the turn was done again because others disturbed it; the least disturbed one counts"},
 }
 
 // Named returns the figure of that name.
