@@ -77,6 +77,9 @@ func allocsOf(t *testing.T, f func()) float64 {
 // A Produce allocates nothing beside what the engine does for the append: one
 // that is acknowledged at once, and one that waits for its commit.
 func TestProduceAllocs(t *testing.T) {
+	// The engine's indexes grow and its commits go as disk and scheduler have it, in one
+	// run more often than in the other. A Produce that allocated would do so 50 times.
+	const background = 25
 	f := openFrontend(t, node.Options{})
 	check := func(topic string, version int16, configs map[string]string) {
 		t.Helper()
@@ -102,7 +105,7 @@ func TestProduceAllocs(t *testing.T) {
 			}
 		})
 		s := newSteady(t, f, requests)
-		if allocs := allocsOf(t, func() { s.round() }); allocs > bare {
+		if allocs := allocsOf(t, func() { s.round() }); allocs > bare+background {
 			t.Errorf("%s, version %d: %v allocations in 50 Produces, the engine alone makes %v", topic, version, allocs, bare)
 		}
 	}
