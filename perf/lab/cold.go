@@ -88,6 +88,7 @@ func (c cold) fill(ctx context.Context, s *subject) (log load.Log, err error) {
 // measure has the generator produce and tail, and the backlog read meanwhile, from
 // its start again when its end is reached.
 func (c cold) measure(ctx context.Context, s *subject, log load.Log, counted time.Duration) (out taken, err error) {
+	defer sleepers(1)()
 	reading, stop := context.WithCancel(ctx)
 	var reader sync.WaitGroup
 	defer reader.Wait()

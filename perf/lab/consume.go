@@ -38,6 +38,7 @@ func (c consume) do(ctx context.Context, s *subject, counted time.Duration) (out
 		return out, err
 	}
 	defer end()
+	defer sleepers(c.connections)()
 	var bytes int64
 	var elapsed time.Duration
 	u, err := s.observe(func() (err error) {

@@ -50,6 +50,7 @@ func (f fanOut) do(ctx context.Context, s *subject, counted time.Duration) (out 
 	rate := f.bytesPerSecond / float64(batch.Size())
 	batches := max(1, int64(rate*counted.Seconds()))
 
+	defer sleepers(f.readers)()
 	reading, cancel := context.WithTimeout(ctx, counted*(drainTime+1)+time.Minute)
 	defer cancel()
 	readers, err := f.start(reading, s.server.Target(), load.Log{Topic: topic, BatchBytes: batch.Size(), Step: int64(batch.Count())}, batches*batch.Size())

@@ -243,7 +243,17 @@ func (l *lab) useCores() error {
 	if err := host.Pin(l.cores.client...); err != nil {
 		return err
 	}
-	// More running threads than cores would wait for one another.
+	// More running threads than cores would wait for one another, but see sleepers.
 	runtime.GOMAXPROCS(len(l.cores.client))
 	return nil
+}
+
+// sleepers makes room for n clients that sleep in the kernel while they wait, as those
+// of package load do that consume: the runtime has nobody else run in the place of one
+// that sleeps until its monitor comes round, which can be 10 ms later. The function that
+// is returned takes the room away.
+func sleepers(n int) (end func()) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + n)
+	return func() { runtime.GOMAXPROCS(before) }
 }
