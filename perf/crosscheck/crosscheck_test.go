@@ -32,12 +32,12 @@ func TestCrosscheck(t *testing.T) {
 		t.Skip("starts Apache Kafka, whose jars scripts/kafka fetch fetches: set ROLLWAY_LAB_KAFKA=1")
 	}
 	file := filepath.Join(t.TempDir(), "crosscheck.jsonl")
-	o, err := parseOptions([]string{"-rounds", "1", "-mib", "256", "-dir", t.TempDir(), "-write", file}, os.Stdout)
+	o, err := parseOptions([]string{"-rounds", "1", "-mib", "512", "-dir", t.TempDir(), "-write", file}, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := o.run(t.Context(), &out); err != nil {
+	if err := o.run(t.Context(), &out, t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	t.Log(out.String())
@@ -101,7 +101,7 @@ func TestSetUp(t *testing.T) {
 // ratio or CPU differs, and one that was busy itself is said to be the limit.
 func TestVerdicts(t *testing.T) {
 	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", tools: []tool{{name: "alike"}, {name: "slow"}}}
-	c := &crosscheck{seen: map[string][]sight{}}
+	c := &crosscheck{seen: map[key][]sight{}}
 	see := func(tool, subject string, mibPerSecond float64, cpu, toolCPU time.Duration) {
 		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / mibPerSecond * float64(time.Second)), cpu: toolCPU, lasted: time.Second}, cpu: cpu}
 		if err := c.note(w, tool, subject, 1, seen); err != nil {
@@ -110,33 +110,70 @@ func TestVerdicts(t *testing.T) {
 	}
 	see(labTool, contestant.RollwayKafka, 2000, time.Second/2, 0)
 	see(labTool, contestant.Kafka, 200, 4*time.Second, 0)
-	see(atPaceOf("alike"), contestant.RollwayKafka, 800, time.Second, 0)
-	see(atPaceOf("alike"), contestant.Kafka, 200, 4*time.Second, 0)
+	see(asTool("alike"), contestant.RollwayKafka, 800, time.Second, 0)
+	see(asTool("alike"), contestant.Kafka, 200, 4*time.Second, 0)
 	see("alike", contestant.RollwayKafka, 700, 1100*time.Millisecond, time.Second/2)
 	see("alike", contestant.Kafka, 190, 4*time.Second, time.Second/2)
-	see(atPaceOf("slow"), contestant.RollwayKafka, 600, time.Second, 0)
-	see(atPaceOf("slow"), contestant.Kafka, 150, 4*time.Second, 0)
+	see(asTool("slow"), contestant.RollwayKafka, 600, time.Second, 0)
+	see(asTool("slow"), contestant.Kafka, 150, 4*time.Second, 0)
 	see("slow", contestant.RollwayKafka, 200, time.Second, time.Second)
 	see("slow", contestant.Kafka, 190, 5*time.Second, time.Second)
 	text := c.table(w)
 	for _, want := range []string{
 		"alike: ratio of throughput agrees: 0.92x", "alike: CPU s/GiB of rollway agrees: 1.10x", "alike: CPU s/GiB of Kafka agrees: 1.00x",
 		"alike: ratio of CPU s/GiB agrees: 1.10x", "slow: ratio of CPU s/GiB agrees: 0.80x",
-		"slow: ratio of throughput DIFFERS: 0.26x that of the lab's client at its pace, want within 25 %; the tool is the limit, with 1.00 cores busy",
+		"slow: ratio of throughput DIFFERS: 0.26x that of lab as slow, want within 25 %; the tool is the limit, with 1.00 cores busy",
 		"slow: CPU s/GiB of Kafka DIFFERS: 1.25x",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("table without %q:\n%s", want, text)
 		}
 	}
-	if got := verdict("x", math.NaN(), 1); !strings.Contains(got, "DIFFERS") {
+	if got := verdict("x", labTool, math.NaN(), 1); !strings.Contains(got, "DIFFERS") {
 		t.Errorf("verdict on no figure: %s, want that it differs", got)
+	}
+}
+
+// Where the server is the limit, what a tool gets out of it is held against the lab's
+// client at full speed, since that as the tool gets no more.
+func TestServerLimits(t *testing.T) {
+	w := workload{name: "durable", title: "durable", rate: "produce_mib_s", serverLimits: true, tools: []tool{{name: "tool"}}}
+	c := &crosscheck{seen: map[key][]sight{}}
+	for _, s := range []struct {
+		tool, subject string
+		mibPerSecond  float64
+	}{
+		{labTool, contestant.RollwayKafka, 8}, {labTool, contestant.Kafka, 4},
+		{"tool", contestant.RollwayKafka, 6}, {"tool", contestant.Kafka, 4},
+		{asTool("tool"), contestant.RollwayKafka, 6}, {asTool("tool"), contestant.Kafka, 4},
+	} {
+		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / s.mibPerSecond * float64(time.Second)), lasted: time.Second}, cpu: time.Second}
+		if err := c.note(w, s.tool, s.subject, 1, seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := c.table(w); !strings.Contains(text, "tool: ratio of throughput agrees: 0.75x that of lab,") {
+		t.Errorf("table without 0.75x that of lab:\n%s", text)
+	}
+}
+
+// Sights that wait as often for a byte are not apart, and twice as often is as far as
+// half as often.
+func TestWaitsApart(t *testing.T) {
+	of := func(waits, bytes int64) sight { return sight{run: run{bytes: bytes}, waits: waits} }
+	a := of(100, 1<<20)
+	if got := a.waitsApart(of(200, 2<<20)); got != 0 {
+		t.Errorf("as often for a byte: %g apart, want 0", got)
+	}
+	twice, half := a.waitsApart(of(200, 1<<20)), a.waitsApart(of(50, 1<<20))
+	if twice <= 0 || math.Abs(twice-half) > 1e-9 {
+		t.Errorf("twice as often is %g apart, half as often %g; want the same", twice, half)
 	}
 }
 
 // Flags that there are not, and amounts that are none, are refused.
 func TestOptions(t *testing.T) {
-	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "3"}, {"-pace", "1"}} {
+	for _, args := range [][]string{{"-fast"}, {"now"}, {"-rounds", "0"}, {"-mib", "511"}, {"-pace", "1"}} {
 		if _, err := parseOptions(args, os.Stdout); err == nil {
 			t.Errorf("%q: no error", args)
 		}

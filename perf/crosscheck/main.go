@@ -22,7 +22,7 @@ func main() {
 	defer stop()
 	o, err := parseOptions(os.Args[1:], os.Stdout)
 	if err == nil {
-		err = o.run(ctx, os.Stdout)
+		err = o.run(ctx, os.Stdout, os.Stderr)
 	}
 	if err == flag.ErrHelp {
 		err = nil
@@ -60,8 +60,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("crosscheck", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.dir, "dir", "/var/tmp", "`directory` on the disk to be measured, for a temporary one in it")
-	f.IntVar(&o.rounds, "rounds", 3, "`number` of rounds")
-	f.IntVar(&o.mib, "mib", 512, "how many `MiB` each tool moves in a turn")
+	f.IntVar(&o.rounds, "rounds", 7, "`number` of rounds")
+	f.IntVar(&o.mib, "mib", 2048, "how many `MiB` the fastest tool moves in a turn; the others as much less as they are slower")
 	f.StringVar(&o.write, "write", "", "`file` to write the figures to, such as perf/results/crosscheck.jsonl")
 	f.StringVar(&o.commit, "commit", "", "`commit` that is measured, for that file")
 	f.StringVar(&o.contestants.Heap, "heap", "1g", "`size` of Kafka's heap")

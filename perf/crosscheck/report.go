@@ -27,17 +27,19 @@ type series struct {
 	rate    sample.Series // MiB/s
 	cpu     sample.Series // s/GiB, of the server
 	cores   sample.Series // that the tool kept busy
+	waits   sample.Series // of the server, for a MiB
+	stolen  sample.Series // percent
 	batches sample.Series // KiB, as the server got them
 }
 
-func seenKey(w workload, tool, subject string) string { return w.name + " " + tool + " " + subject }
-
 // of returns the figures of a tool and a server.
 func (c *crosscheck) of(w workload, tool, subject string) (s series) {
-	for _, seen := range c.seen[seenKey(w, tool, subject)] {
+	for _, seen := range c.seen[key{w.name, tool, subject}] {
 		f := seen.figures(w)
 		s.rate, s.cpu = append(s.rate, f[w.rate]), append(s.cpu, f["cpu_s_gib"])
 		s.cores = append(s.cores, seen.cores())
+		s.waits = append(s.waits, float64(seen.waits)/(float64(seen.bytes)/(1<<20)))
+		s.stolen = append(s.stolen, 100*seen.stolen)
 		s.batches = append(s.batches, float64(seen.bytes)/float64(max(1, seen.batches))/(1<<10))
 	}
 	return s
@@ -48,7 +50,7 @@ func (s sight) figures(w workload) map[string]float64 {
 	return map[string]float64{
 		w.rate:      float64(s.bytes) / (1 << 20) / s.elapsed.Seconds(),
 		"cpu_s_gib": s.cpu.Seconds() / (float64(s.bytes) / (1 << 30)),
-		"elapsed_s": s.elapsed.Seconds(),
+		"elapsed_s": s.elapsed.Seconds(), "stolen_percent": 100 * s.stolen,
 	}
 }
 
@@ -59,8 +61,8 @@ func resultName(w workload, tool string) string {
 
 // note keeps what was seen, and writes it.
 func (c *crosscheck) note(w workload, tool, subject string, round int, seen sight) error {
-	key := seenKey(w, tool, subject)
-	c.seen[key] = append(c.seen[key], seen)
+	k := key{w.name, tool, subject}
+	c.seen[k] = append(c.seen[k], seen)
 	if c.writer == nil {
 		return nil
 	}
@@ -83,18 +85,24 @@ func (c *crosscheck) description() result.Run {
 			{Name: "congestion control", Text: congestion()},
 		},
 	}
-	for _, w := range c.workloads() {
+	add := func(w workload) {
 		for _, name := range w.rows() {
 			r.Workloads = append(r.Workloads, result.Workload{
 				Name: resultName(w, name), Title: w.title + ", by " + name, Main: []string{w.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
 			})
 		}
 	}
+	for _, w := range c.workloads() {
+		add(w)
+	}
 	if c.iperf != "" {
-		r.Contestants = append(r.Contestants, result.Contestant{Name: contestant.BareSendFile, Title: contestant.Title(contestant.BareSendFile)}, result.Contestant{Name: iperfName, Title: iperfName})
-		r.Workloads = append(r.Workloads, result.Workload{
-			Name: resultName(sendFileWorkload, labTool), Title: sendFileWorkload.title, Main: []string{sendFileWorkload.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
-		})
+		for _, name := range []string{contestant.RollwayNative, contestant.BareSendFile} {
+			r.Contestants = append(r.Contestants, result.Contestant{Name: name, Title: contestant.Title(name)})
+		}
+		r.Contestants = append(r.Contestants, result.Contestant{Name: iperfName, Title: iperfName})
+		w := sendFileWorkload
+		w.tools = []tool{{name: iperfName}}
+		add(w)
 	}
 	return r
 }
@@ -104,7 +112,7 @@ func (c *crosscheck) description() result.Run {
 func (w workload) rows() []string {
 	names := []string{labTool}
 	for _, t := range w.tools {
-		names = append(names, t.name, atPaceOf(t.name))
+		names = append(names, t.name, asTool(t.name))
 	}
 	return names
 }
@@ -124,15 +132,16 @@ func (c *crosscheck) table(w workload) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n", w.title)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	head := "  tool\trollway MiB/s\tKafka MiB/s\tratio\trollway CPU s/GiB\tKafka CPU s/GiB\tratio\ttool's cores"
+	head := "  tool\trollway MiB/s\tKafka MiB/s\tratio\trollway CPU s/GiB\tKafka CPU s/GiB\tratio\ttool's cores\twaits/MiB\tstolen %"
 	if w.produces {
 		head += "\tbatches KiB"
 	}
 	fmt.Fprintln(t, head)
 	for _, name := range w.rows() {
 		r, k := c.of(w, name, contestant.RollwayKafka), c.of(w, name, contestant.Kafka)
-		fmt.Fprintf(t, "  %s\t%.0f\t%.0f\t%.2f\t%.3f\t%.3f\t%.2f\t%.2f, %.2f", name, r.rate.Median(), k.rate.Median(), r.rate.Over(k.rate).Median(),
-			r.cpu.Median(), k.cpu.Median(), r.cpu.Over(k.cpu).Median(), r.cores.Median(), k.cores.Median())
+		fmt.Fprintf(t, "  %s\t%.0f\t%.0f\t%.2f\t%.3f\t%.3f\t%.2f\t%.2f, %.2f\t%.1f, %.1f\t%.1f, %.1f", name, r.rate.Median(), k.rate.Median(), r.rate.Over(k.rate).Median(),
+			r.cpu.Median(), k.cpu.Median(), r.cpu.Over(k.cpu).Median(), r.cores.Median(), k.cores.Median(),
+			r.waits.Median(), k.waits.Median(), r.stolen.Median(), k.stolen.Median())
 		if w.produces {
 			fmt.Fprintf(t, "\t%.1f, %.1f", r.batches.Median(), k.batches.Median())
 		}
@@ -140,6 +149,9 @@ func (c *crosscheck) table(w workload) string {
 	}
 	t.Flush() // into a strings.Builder
 	for _, tool := range w.tools {
+		if tool.burst > 0 {
+			fmt.Fprintf(&b, "  %s: as if in bursts of %d\n", tool.name, tool.burst)
+		}
 		for _, v := range c.verdicts(w, tool.name) {
 			fmt.Fprintf(&b, "  %s\n", v)
 		}
@@ -147,15 +159,22 @@ func (c *crosscheck) table(w workload) string {
 	return b.String()
 }
 
-// verdicts hold a tool against the lab's client at its pace.
+// verdicts hold a tool against the lab's client as that tool, turn by turn: each server
+// for itself, and then the two.
 func (c *crosscheck) verdicts(w workload, tool string) []string {
 	r, k := c.of(w, tool, contestant.RollwayKafka), c.of(w, tool, contestant.Kafka)
-	ours, theirs := c.of(w, atPaceOf(tool), contestant.RollwayKafka), c.of(w, atPaceOf(tool), contestant.Kafka)
+	ours, theirs := c.of(w, asTool(tool), contestant.RollwayKafka), c.of(w, asTool(tool), contestant.Kafka)
+	cpuOurs, cpuTheirs := r.cpu.Over(ours.cpu).Median(), k.cpu.Over(theirs.cpu).Median()
+	as, limit := asTool(tool), limit(r, k)
+	if w.serverLimits {
+		ours, theirs = c.of(w, labTool, contestant.RollwayKafka), c.of(w, labTool, contestant.Kafka)
+		as = labTool
+	}
 	return []string{
-		verdict(tool+": ratio of throughput", r.rate.Over(k.rate).Median()/ours.rate.Over(theirs.rate).Median(), mayDifferRatio) + limit(r, k),
-		verdict(tool+": ratio of CPU s/GiB", r.cpu.Over(k.cpu).Median()/ours.cpu.Over(theirs.cpu).Median(), mayDifferRatio),
-		verdict(tool+": CPU s/GiB of rollway", r.cpu.Median()/ours.cpu.Median(), mayDifferCPU),
-		verdict(tool+": CPU s/GiB of Kafka", k.cpu.Median()/theirs.cpu.Median(), mayDifferCPU),
+		verdict(tool+": ratio of throughput", as, r.rate.Over(ours.rate).Median()/k.rate.Over(theirs.rate).Median(), mayDifferRatio) + limit,
+		verdict(tool+": ratio of CPU s/GiB", asTool(tool), cpuOurs/cpuTheirs, mayDifferRatio),
+		verdict(tool+": CPU s/GiB of rollway", asTool(tool), cpuOurs, mayDifferCPU),
+		verdict(tool+": CPU s/GiB of Kafka", asTool(tool), cpuTheirs, mayDifferCPU),
 	}
 }
 
@@ -169,10 +188,10 @@ func limit(r, k series) string {
 
 // verdict tells whether a figure of a tool, over that of the lab's client, is within
 // bounds.
-func verdict(what string, over, mayDiffer float64) string {
+func verdict(what, than string, over, mayDiffer float64) string {
 	word := "agrees"
 	if !(math.Abs(over-1) <= mayDiffer) { // NaN differs
 		word = "DIFFERS"
 	}
-	return fmt.Sprintf("%s %s: %.2fx that of the lab's client at its pace, want within %.0f %%", what, word, over, mayDiffer*100)
+	return fmt.Sprintf("%s %s: %.2fx that of %s, want within %.0f %%", what, word, over, than, mayDiffer*100)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,56 +17,71 @@ const iperfName = "iperf3 -Z"
 // connectPause is between two tries to reach a server that is starting.
 const connectPause = 20 * time.Millisecond
 
-// sendFileWorkload is what all three do.
+// sendFileWorkload is what all of them do.
 var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s"}
+
+// aheadBytes is how much the lab's clients beside iperf3 have asked for that has not
+// come: that one waits for nobody either.
+const aheadBytes = 8 * answerBytes
+
+// readers are the lab's clients beside iperf3: as the lab has them, who discard a log,
+// and like iperf3's server, which is sent one MiB over and over and copies it.
+func (c *crosscheck) readers() []tool {
+	reader := func(name string, bytes int64, copied int) tool {
+		what := load.FetchRun{Bytes: c.bytes, MaxBytes: answerBytes, Depth: aheadBytes / answerBytes, Copy: copied}
+		return tool{name: name, bytes: c.bytes, do: func(ctx context.Context, s *subject, log load.Log) (run, error) {
+			log.Bytes = bytes
+			return consume(ctx, s, log, what)
+		}}
+	}
+	return []tool{reader(labTool, c.bytes, 0), reader(asTool(iperfName), answerBytes, answerBytes)}
+}
 
 // sendFile has iperf3, the bare sendfile server and rollway send, in turns, as fast as
 // they can.
 func (c *crosscheck) sendFile(ctx context.Context) (err error) {
-	who, err := contestant.New(contestant.BareSendFile, contestant.Options{})
-	if err != nil {
-		return err
+	subjects := []*subject{c.subjects[0]}
+	for _, name := range []string{contestant.RollwayNative, contestant.BareSendFile} {
+		s, err := c.startOne(ctx, name, c.options.contestants)
+		if err != nil {
+			return err
+		}
+		defer s.server.Kill()
+		subjects = append(subjects, s)
 	}
-	server, err := who.Start(ctx, contestant.Setup{Dir: filepath.Join(c.dir, contestant.BareSendFile), Cores: c.serverCores})
-	if err != nil {
-		return err
+	for round := range c.options.rounds + 1 { // the first warms up the page cache and all programs
+		if err := c.sendFileRound(ctx, subjects, round); err != nil {
+			return err
+		}
 	}
-	defer server.Kill()
-	bare := &subject{name: contestant.BareSendFile, server: server, logs: map[int64]load.Log{}}
-	topic, err := bare.newTopic(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if bare.logs[c.bytes], err = server.Fill(ctx, topic, contestant.Filling{Batch: c.batch, Bytes: c.bytes}); err != nil {
-		return err
-	}
-	// The next answer is asked for ahead: iperf3 waits for nobody either.
-	ahead := tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
-		return consume(ctx, s, log, load.FetchRun{Bytes: c.bytes, MaxBytes: answerBytes, Depth: 2})
-	}}
+	return nil
+}
+
+func (c *crosscheck) sendFileRound(ctx context.Context, subjects []*subject, round int) error {
 	w := sendFileWorkload
-	for round := range c.options.rounds + 1 {
-		for _, s := range []*subject{bare, c.subjects[0]} {
-			seen, err := c.turn(ctx, w, ahead, s, c.bytes)
-			if err == nil && round > 0 {
-				err = c.note(w, labTool, s.name, round, seen)
+	note := func(tool, subject string, seen sight) error {
+		if round == 0 {
+			return nil
+		}
+		return c.note(w, tool, subject, round, seen)
+	}
+	c.say("%s, round %d of %d", w.name, round, c.options.rounds)
+	for _, t := range c.readers() {
+		for _, s := range subjects {
+			seen, err := c.turn(ctx, w, t, s, t.bytes)
+			if err == nil {
+				err = note(t.name, s.name, seen)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
-		iperf, err := c.sendByIPerf(ctx, c.bytes)
-		if err != nil {
-			return fmt.Errorf("%s: %w", iperfName, err)
-		}
-		if round == 0 {
-			continue // the page cache and both programs are warm now
-		}
-		if err := c.note(w, labTool, iperfName, round, iperf); err != nil {
-			return err
-		}
 	}
-	return nil
+	iperf, err := c.sendByIPerf(ctx, c.bytes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", iperfName, err)
+	}
+	return note(iperfName, iperfName, iperf)
 }
 
 // sendByIPerf has iperf3's client send so many bytes by sendfile, on the servers'
@@ -110,11 +124,14 @@ func (c *crosscheck) sendByIPerf(ctx context.Context, bytes int64) (seen sight, 
 func (c *crosscheck) sendFileText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n", sendFileWorkload.title)
-	iperf := c.of(sendFileWorkload, labTool, iperfName)
-	for _, name := range []string{contestant.BareSendFile, contestant.RollwayKafka, iperfName} {
-		s := c.of(sendFileWorkload, labTool, name)
-		fmt.Fprintf(&b, "  %s %.0f MiB/s, %.3f CPU s/GiB; throughput %.2fx that of %s, whose reader copies\n",
-			name, s.rate.Median(), s.cpu.Median(), s.rate.Over(iperf.rate).Median(), iperfName)
+	iperf := c.of(sendFileWorkload, iperfName, iperfName)
+	fmt.Fprintf(&b, "  %s: %.0f MiB/s, %.3f CPU s/GiB\n", iperfName, iperf.rate.Median(), iperf.cpu.Median())
+	for _, t := range c.readers() {
+		for _, name := range []string{contestant.BareSendFile, contestant.RollwayNative, contestant.RollwayKafka} {
+			s := c.of(sendFileWorkload, t.name, name)
+			fmt.Fprintf(&b, "  %s to %s: %.0f MiB/s, %.3f CPU s/GiB; throughput %.2fx that of %s\n",
+				name, t.name, s.rate.Median(), s.cpu.Median(), s.rate.Over(iperf.rate).Median(), iperfName)
+		}
 	}
 	return b.String()
 }

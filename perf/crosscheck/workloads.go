@@ -11,23 +11,102 @@ import (
 	"github.com/rollway/rollway/perf/load"
 )
 
-// workloads are those that are repeated, with the tools that there are.
+// workload is what all tools do. They produce on one connection, where each request is
+// a batch for the next partition, or read one partition.
+type workload struct {
+	name     string
+	title    string
+	rate     string // the figure of result
+	produces bool
+	tools    []tool // but for the lab's client
+	// lab is the lab's client, at full speed or as a tool.
+	lab func(as pace) tool
+
+	// Of those that produce:
+	partitions int
+	batchBytes int
+	window     int // batches in flight
+	configs    map[string]string
+	bursts     []int // that tools may send in
+	// serverLimits says that everybody waits for the server, so that the throughput
+	// that a tool sees can be held against the lab's client at full speed. Where a tool's
+	// own core is the limit, there is only whether the lab's client gets as much at its pace.
+	serverLimits bool
+}
+
+// tool has a server do a workload: produce so many bytes to a topic, or read a log.
+type tool struct {
+	name  string
+	bytes int64 // that it moves in a turn: what takes it some seconds
+	do    func(ctx context.Context, s *subject, log load.Log) (run, error)
+
+	burst int // batches that it sends at once, see fit; 0: it does not send any
+}
+
+// pace is how the lab's client has to go to be like a tool that was seen; the zero pace
+// is full speed.
+type pace struct {
+	sight
+	like tool
+}
+
+// name is what the lab's client is called at that pace.
+func (p pace) name() string {
+	if p.like.name == "" {
+		return labTool
+	}
+	return asTool(p.like.name)
+}
+
+// labTool is the lab's own client, at full speed.
+const labTool = "lab"
+
+// asTool names the lab's client when it does as a tool: it asks a server for no more
+// than the tool has got out of it, in batches and bursts as large. That is what the tool
+// is held against.
+func asTool(tool string) string { return labTool + " as " + tool }
+
+// workloads are those that are repeated, with the tools that there are. Where they read,
+// and where they produce to the page cache, a server can do more than a tool, whose core
+// is the limit. Where each batch is synced it is the server that all wait for.
 func (c *crosscheck) workloads() []workload {
 	produce := workload{
-		name: "produce", title: fmt.Sprintf("produce records of %d B in batches of 64 KiB to %d partitions on one connection, acks=all, page cache", valueBytes, partitions),
-		rate: "produce_mib_s", produces: true, lab: c.produceByLab,
-		tools: []tool{{"ProducerPerformance", c.produceByJava}},
+		name: "produce", rate: "produce_mib_s", produces: true,
+		title:      fmt.Sprintf("produce records of %d B in batches of 64 KiB to 4 partitions on one connection, acks=all, page cache", valueBytes),
+		partitions: 4, batchBytes: batchBytes, window: 8, bursts: []int{1, 2, 4, 8},
 	}
+	produce.lab = c.producer(produce, c.bytes/4)
+	produce.tools = c.both(
+		tool{name: "ProducerPerformance", bytes: c.bytes / 16, do: c.javaProducer(produce)},
+		tool{name: "kcat", bytes: c.bytes / 4, do: c.kcatProducer(produce)})
+
+	durable := workload{
+		name: "durable", rate: "produce_mib_s", produces: true,
+		title:      fmt.Sprintf("produce records of %d B in batches of 4 KiB to 1 partition, one in flight, acks=all, synced before (flush.messages=1)", valueBytes),
+		partitions: 1, batchBytes: 4 << 10, window: 1, configs: map[string]string{"flush.messages": "1"}, bursts: []int{1}, serverLimits: true,
+	}
+	durable.lab = c.producer(durable, c.bytes/128)
+	durable.tools = c.both(
+		tool{name: "ProducerPerformance", bytes: c.bytes / 128, do: c.javaProducer(durable)},
+		tool{name: "kcat", bytes: c.bytes / 128, do: c.kcatProducer(durable)})
+
 	consume := workload{
-		name: "consume", title: "consume a log of such batches from page cache, one consumer, answers of 1 MiB",
-		rate: "consume_mib_s", lab: c.consumeByLab,
-		tools: []tool{{"ConsumerPerformance", c.consumeByJava}},
+		name: "consume", rate: "consume_mib_s",
+		title: "consume a log of batches of 64 KiB from page cache, one consumer, answers of 1 MiB",
+		lab:   c.consumer,
+		tools: c.both(
+			tool{name: "ConsumerPerformance", bytes: c.bytes / 2, do: c.consumeByJava},
+			tool{name: "kcat", bytes: c.bytes, do: c.consumeByKcat}),
 	}
-	if c.kcat != "" {
-		produce.tools = append(produce.tools, tool{"kcat", c.produceByKcat})
-		consume.tools = append(consume.tools, tool{"kcat", c.consumeByKcat})
+	return []workload{produce, durable, consume}
+}
+
+// both are a tool of Kafka's and kcat, if that is there.
+func (c *crosscheck) both(java, kcat tool) []tool {
+	if c.kcat == "" {
+		return []tool{java}
 	}
-	return []workload{produce, consume}
+	return []tool{java, kcat}
 }
 
 // ownCPU measures what this process uses while f works.
@@ -48,73 +127,93 @@ func ownCPU(f func() error) (r run, err error) {
 	return r, nil
 }
 
-// produceByLab is the lab's client, which at the pace of a tool sends batches as large
-// as that one did, each when it is due.
-func (c *crosscheck) produceByLab(pace sight) tool {
-	return tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
-		batch, rate := c.batch, 0.0
-		if pace.batches > 0 {
-			var err error
-			if batch, err = load.BatchOf(int(pace.bytes/pace.batches), valueBytes); err != nil {
+// producer makes the lab's clients of a workload that produces. As a tool it sends as
+// many batches, as large, at its pace and in its bursts.
+func (c *crosscheck) producer(w workload, bytes int64) func(pace) tool {
+	return func(as pace) tool {
+		bytes, size := bytes, w.batchBytes
+		if as.batches > 0 {
+			bytes, size = as.bytes, int(as.bytes/as.batches)
+		}
+		return tool{name: as.name(), bytes: bytes, do: func(ctx context.Context, s *subject, log load.Log) (run, error) {
+			batch, err := load.BatchOf(size, valueBytes)
+			if err != nil {
 				return run{}, err
 			}
-			rate = float64(pace.bytes) / pace.elapsed.Seconds() / float64(batch.Size())
+			what := load.ProduceRun{Batches: max(1, log.Bytes/batch.Size())}
+			if as.batches > 0 {
+				what.Rate, what.Burst = float64(as.bytes)/as.elapsed.Seconds()/float64(batch.Size()), as.like.burst
+			}
+			return produce(ctx, s, load.ProducerOptions{
+				Topic: log.Topic, Partitions: w.partitions, Connections: 1, Window: w.window, Spread: true, Batch: batch,
+			}, what)
+		}}
+	}
+}
+
+// produce has the lab's client produce.
+func produce(ctx context.Context, s *subject, o load.ProducerOptions, what load.ProduceRun) (run, error) {
+	p, err := load.NewProducers(ctx, s.server.Target(), o)
+	if err != nil {
+		return run{}, err
+	}
+	defer p.Close()
+	var done load.Produced
+	r, err := ownCPU(func() (err error) {
+		done, err = p.Run(what)
+		return err
+	})
+	r.elapsed, r.records = done.Elapsed, done.Batches*int64(o.Batch.Count())
+	return r, err
+}
+
+// javaProducer is ProducerPerformance. A batch is sent when it is full, and by no time:
+// linger is beyond what the last one waits, which close sends. A request has room for
+// one, and the socket is what the system gives others too.
+func (c *crosscheck) javaProducer(w workload) func(context.Context, *subject, load.Log) (run, error) {
+	return func(ctx context.Context, s *subject, log load.Log) (run, error) {
+		records := c.records(log.Bytes)
+		text, r, err := javaTool(c.install, c.toolCores, "ProducerPerformance",
+			"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--record-size", strconv.Itoa(valueBytes), "--throughput", "-1",
+			"--bootstrap-server", s.server.Target().Addr.String(), "--command-property", "acks=all", "batch.size="+strconv.Itoa(w.batchBytes), "linger.ms=100",
+			"enable.idempotence=false", "compression.type=none", "max.request.size="+strconv.Itoa(w.batchBytes*5/4), "send.buffer.bytes=-1", "max.in.flight.requests.per.connection="+strconv.Itoa(w.window)).do(ctx)
+		if err == nil {
+			r.elapsed, err = parseProducerPerformance(text, records)
 		}
-		p, err := load.NewProducers(ctx, s.server.Target(), load.ProducerOptions{
-			Topic: log.Topic, Partitions: partitions, Connections: 1, Window: window, Spread: true, Batch: batch,
-		})
-		if err != nil {
-			return run{}, err
-		}
-		defer p.Close()
-		var done load.Produced
-		r, err := ownCPU(func() (err error) {
-			done, err = p.Run(load.ProduceRun{Batches: max(1, log.Bytes/batch.Size()), Rate: rate})
-			return err
-		})
-		r.elapsed, r.records = done.Elapsed, done.Batches*int64(batch.Count())
+		r.records = records
 		return r, err
-	}}
-}
-
-func (c *crosscheck) produceByJava(ctx context.Context, s *subject, log load.Log) (run, error) {
-	records := c.records(log.Bytes)
-	// A batch is sent when it is full, and by no time: linger is beyond what the last
-	// one waits, which close sends. A request has room for one, and the socket is what
-	// the system gives others too.
-	text, r, err := javaTool(c.install, c.toolCores, "ProducerPerformance",
-		"--topic", log.Topic, "--num-records", strconv.FormatInt(records, 10), "--record-size", strconv.Itoa(valueBytes), "--throughput", "-1",
-		"--bootstrap-server", s.server.Target().Addr.String(), "--command-property", "acks=all", "batch.size="+strconv.Itoa(batchBytes), "linger.ms=100",
-		"enable.idempotence=false", "compression.type=none", "max.request.size="+strconv.Itoa(batchBytes*5/4), "send.buffer.bytes=-1", "max.in.flight.requests.per.connection="+strconv.Itoa(window)).do(ctx)
-	if err == nil {
-		r.elapsed, err = parseProducerPerformance(text, records)
 	}
-	r.records = records
-	return r, err
 }
 
-func (c *crosscheck) produceByKcat(ctx context.Context, s *subject, log load.Log) (run, error) {
-	records := c.records(log.Bytes)
-	_, r, err := outside{program: c.kcat, cores: c.toolCores, args: []string{
-		"-P", "-c", strconv.FormatInt(records, 10), "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-l", "-X", "topic.request.required.acks=-1",
-		"-X", "batch.size=" + strconv.Itoa(batchBytes), "-X", "linger.ms=100", "-X", "queue.buffering.max.messages=1000000",
-		"-X", "max.in.flight.requests.per.connection=" + strconv.Itoa(window), c.lines,
-	}}.do(ctx)
-	r.elapsed, r.records = r.lasted, records // it tells no times
-	return r, err
+func (c *crosscheck) kcatProducer(w workload) func(context.Context, *subject, load.Log) (run, error) {
+	return func(ctx context.Context, s *subject, log load.Log) (run, error) {
+		records := c.records(log.Bytes)
+		_, r, err := outside{program: c.kcat, cores: c.toolCores, args: []string{
+			"-P", "-c", strconv.FormatInt(records, 10), "-b", s.server.Target().Addr.String(), "-t", log.Topic, "-l", "-X", "topic.request.required.acks=-1",
+			"-X", "batch.size=" + strconv.Itoa(w.batchBytes), "-X", "linger.ms=100", "-X", "queue.buffering.max.messages=1000000",
+			"-X", "max.in.flight.requests.per.connection=" + strconv.Itoa(w.window), c.lines,
+		}}.do(ctx)
+		r.elapsed, r.records = r.lasted, records // it tells no times
+		return r, err
+	}
 }
 
-// consumeByLab is the lab's client, which at the pace of a tool asks for an answer when
-// it is due.
-func (c *crosscheck) consumeByLab(pace sight) tool {
+// consumer is the lab's client that reads. As a tool it copies what it gets, asks for an
+// answer when it is due, and is busy until then: who discards is ahead of the server,
+// which then wakes it for each packet, and who sleeps leaves the server more of a core
+// that two share.
+func (c *crosscheck) consumer(as pace) tool {
 	what := load.FetchRun{MaxBytes: answerBytes, Depth: 1}
-	if pace.bytes > 0 {
-		what.Rate = float64(pace.bytes) / pace.elapsed.Seconds() / answerBytes
+	t := tool{name: as.name(), bytes: c.bytes}
+	if as.elapsed > 0 {
+		t.bytes = as.like.bytes
+		what.Rate, what.Copy, what.Busy = float64(as.bytes)/as.elapsed.Seconds()/answerBytes, answerBytes, true
 	}
-	return tool{labTool, func(ctx context.Context, s *subject, log load.Log) (run, error) {
+	t.do = func(ctx context.Context, s *subject, log load.Log) (run, error) {
 		what.Bytes = log.Bytes
 		return consume(ctx, s, log, what)
-	}}
+	}
+	return t
 }
 
 // consume has the lab's client read a log, over and over.

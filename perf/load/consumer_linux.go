@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/netip"
 	"time"
@@ -29,8 +30,11 @@ type Consumer struct {
 	request  []byte
 	sent     uint32 // request ids
 	answered uint32
-	next     int64 // byte of the log that the next request begins at
+	next     int64  // byte of the log that the next request begins at
+	sum      uint32 // of what a Busy run looks at
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // NewConsumer connects to the target. It ends with ctx; Close it in any case.
 func NewConsumer(ctx context.Context, t Target, log Log) (*Consumer, error) {
@@ -62,13 +66,24 @@ type FetchRun struct {
 	MaxBytes int           // of one answer; divides the log and is a multiple of its batches
 	Depth    int           // requests in flight
 	Rate     float64       // answers in a second that are asked for, at most; 0: no bound
+	// Copy is how many bytes of an answer a receive copies into memory, at most, as
+	// readers do that look at what they get; 0: the kernel discards them.
+	Copy int
+	// Busy has it check what it has got, over and over, until more is due, as readers
+	// are busy that decode; otherwise it sleeps.
+	Busy bool
 }
 
 // wait waits until one more answer is due, when so many were asked for since start.
-func (r FetchRun) wait(start time.Time, asked int64) {
-	if r.Rate > 0 {
-		time.Sleep(time.Until(start.Add(time.Duration(float64(asked) / r.Rate * float64(time.Second)))))
+func (c *Consumer) wait(r FetchRun, start time.Time, asked int64) {
+	if r.Rate == 0 {
+		return
 	}
+	due := start.Add(time.Duration(float64(asked) / r.Rate * float64(time.Second)))
+	for r.Busy && time.Now().Before(due) {
+		c.sum = crc32.Update(c.sum, castagnoli, c.socket.discard[:max(r.Copy, 4<<10)])
+	}
+	time.Sleep(time.Until(due))
 }
 
 // Run fetches and returns the bytes of batches that came and how long it took.
@@ -89,7 +104,7 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 			}
 		}
 		if more := min(answers, got+int64(r.Depth)) - asked; more > 0 {
-			r.wait(start, asked)
+			c.wait(r, start, asked)
 			if err := c.ask(r.MaxBytes, int(more)); err != nil {
 				return 0, 0, err
 			}
@@ -97,7 +112,7 @@ func (c *Consumer) Run(r FetchRun) (bytes int64, elapsed time.Duration, err erro
 		}
 		behind, err := c.nextAnswer(r.MaxBytes)
 		if err == nil {
-			err = c.socket.skip(r.MaxBytes + behind)
+			err = c.discard(r.MaxBytes+behind, r.Copy)
 		}
 		if err != nil {
 			return 0, 0, err
@@ -124,6 +139,21 @@ func (c *Consumer) ask(maxBytes, count int) error {
 func (c *Consumer) nextAnswer(maxBytes int) (behind int, err error) {
 	c.answered = max(1, c.answered+1)
 	return c.protocol.readFetched(c.socket, c.log.Topic, maxBytes, c.answered)
+}
+
+// discard reads n bytes of an answer, see FetchRun.Copy.
+func (c *Consumer) discard(n, copied int) error {
+	if copied == 0 {
+		return c.socket.skip(n)
+	}
+	for n > 0 {
+		done, err := c.socket.Read(c.socket.discard[:min(n, copied, discardBytes)])
+		if err != nil {
+			return err
+		}
+		n -= done
+	}
+	return nil
 }
 
 // Check fetches maxBytes once, in full, and verifies each batch.

@@ -69,6 +69,8 @@ func TestConsumer(t *testing.T) {
 			{Bytes: 10 << 16, MaxBytes: 1 << 16, Depth: 1},
 			{Bytes: 1000 << 12, MaxBytes: 1 << 12, Depth: 8},
 			{Bytes: 1, MaxBytes: 64 << 12, Depth: 3},
+			{Bytes: 10 << 16, MaxBytes: 1 << 16, Depth: 2, Copy: 5000},
+			{Bytes: 10 << 16, MaxBytes: 1 << 16, Depth: 1, Copy: 1 << 20},
 		} {
 			n, elapsed, err := c.Run(run)
 			want := max(run.Bytes, int64(run.MaxBytes))
@@ -85,8 +87,11 @@ func TestConsumer(t *testing.T) {
 		}
 		const answers, rate = 5, 1000
 		least := (answers - 1) * time.Second / rate
-		if _, elapsed, err := c.Run(FetchRun{Bytes: answers << 16, MaxBytes: 1 << 16, Depth: 1, Rate: rate}); err != nil || elapsed < least {
-			t.Errorf("%d answers at %d a second took %v, %v; want at least %v", answers, rate, elapsed, err, least)
+		for _, busy := range []bool{false, true} {
+			run := FetchRun{Bytes: answers << 16, MaxBytes: 1 << 16, Depth: 1, Rate: rate, Busy: busy}
+			if _, elapsed, err := c.Run(run); err != nil || elapsed < least {
+				t.Errorf("%+v took %v, %v; want at least %v", run, elapsed, err, least)
+			}
 		}
 		if _, _, err := c.Run(FetchRun{Bytes: 1, MaxBytes: 5000, Depth: 1}); err == nil {
 			t.Error("fetch of 5,000 bytes from batches of 4,096: no error")
@@ -183,6 +188,27 @@ func TestProducers(t *testing.T) {
 	f(ProducerOptions{Partitions: 1, Connections: 1, Window: 7}, ProduceRun{Batches: 100}, false)
 	f(ProducerOptions{Partitions: 2, Connections: 3, Window: 64}, ProduceRun{Batches: 5000}, false)
 	f(ProducerOptions{Partitions: 1, Connections: 2, Window: 4}, ProduceRun{Time: 10 * time.Millisecond}, false)
+	f(ProducerOptions{Partitions: 1, Connections: 1, Window: 2}, ProduceRun{Batches: 10, Rate: 10000, Burst: 4}, false)
+}
+
+// At a rate a burst goes out at once, and the next when all of it is due.
+func TestProducersBurst(t *testing.T) {
+	batch, err := Batch(1 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := serve(t, newSink(t, bare.SinkOptions{Dir: t.TempDir(), Partitions: 1}))
+	p, err := NewProducers(t.Context(), target, ProducerOptions{Topic: "t", Partitions: 1, Connections: 1, Window: 4, Batch: batch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	// 4 at once, 4 after 4/rate and 1 after 8/rate.
+	const rate = 1000
+	least := 8 * time.Second / rate
+	if got, err := p.Run(ProduceRun{Batches: 9, Rate: rate, Burst: 4}); err != nil || got.Batches != 9 || got.Elapsed < least {
+		t.Errorf("9 batches in bursts of 4: %d in %v, %v; want 9 in %v at least", got.Batches, got.Elapsed, err, least)
+	}
 }
 
 // A sink refuses a damaged batch, and a producer says so.

@@ -78,6 +78,9 @@ type ProduceRun struct {
 	// Rate is how many batches all connections together send in a second, at most,
 	// each its share; who could not send for a while catches up. 0: no bound.
 	Rate float64
+	// Burst is how many batches of a connection are due at once when there is a Rate;
+	// 0: 1.
+	Burst int
 }
 
 // Produced is what a run has done.
@@ -102,7 +105,7 @@ func (p *Producers) Run(r ProduceRun) (Produced, error) {
 				share++
 			}
 		}
-		wg.Go(func() { errs[i] = c.run(share, r.Time, r.Rate/float64(len(p.conns))) })
+		wg.Go(func() { errs[i] = c.run(share, r.Time, r.Rate/float64(len(p.conns)), int64(max(1, r.Burst))) })
 	}
 	wg.Wait()
 	out := Produced{Elapsed: time.Since(start)}
@@ -156,7 +159,7 @@ func newProducer(conn *net.TCPConn, speaks protocol, o ProducerOptions, number i
 //
 // One goroutine sends and receives: while a send waits for the server, the few
 // bytes of answers wait in the socket.
-func (p *producer) run(count int64, limit time.Duration, rate float64) error {
+func (p *producer) run(count int64, limit time.Duration, rate float64, burst int64) error {
 	start := time.Now()
 	var sent, answered int64
 	over := false
@@ -168,7 +171,7 @@ func (p *producer) run(count int64, limit time.Duration, rate float64) error {
 			room = min(room, count-sent)
 		}
 		if rate > 0 {
-			due := 1 + int64(now.Sub(start).Seconds()*rate)
+			due := burst * (1 + int64(now.Sub(start).Seconds()*rate/float64(burst)))
 			if sent == answered && sent == due && !over {
 				time.Sleep(time.Duration(float64(due)/rate*float64(time.Second)) - now.Sub(start))
 				continue

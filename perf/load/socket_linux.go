@@ -17,7 +17,7 @@ import (
 // and for the server that wakes it.
 type socket struct {
 	fd      int
-	discard []byte // never touched: it only says how much may be discarded
+	discard []byte // touched by a FetchRun with Copy only, else it says how much may be discarded
 	unwatch func() bool
 }
 
