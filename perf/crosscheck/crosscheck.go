@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
 	"github.com/rollway/rollway/perf/result"
-	"github.com/rollway/rollway/perf/sample"
 )
 
 const (
@@ -29,9 +26,6 @@ const (
 	// minMiB is the least of -mib that leaves something when setUpBytes are taken off.
 	minMiB = 512
 )
-
-// fitTries is how often bursts are tried.
-const fitTries = 3
 
 // warmTime is how long the tools work with Kafka before anything of a workload counts.
 const warmTime = time.Minute
@@ -212,8 +206,8 @@ func (c *crosscheck) measure(ctx context.Context, w workload) error {
 	if err := c.warmUp(ctx, w); err != nil {
 		return err
 	}
-	for i := range w.tools {
-		if err := c.fit(ctx, w, &w.tools[i]); err != nil {
+	for _, t := range w.tools {
+		if err := c.setUp(ctx, w, t); err != nil {
 			return err
 		}
 	}
@@ -246,60 +240,26 @@ func (c *crosscheck) warmUp(ctx context.Context, w workload) error {
 	return nil
 }
 
-// fit finds out what has to be known of a tool before it counts: what it takes it to
-// begin and to end, and in what bursts it sends.
-func (c *crosscheck) fit(ctx context.Context, w workload, t *tool) error {
+// setUp finds out what it takes a tool to begin and to end.
+func (c *crosscheck) setUp(ctx context.Context, w workload, t tool) error {
 	for _, s := range c.subjects {
 		c.say("%s: %s begins and ends, %s", w.name, t.name, s.name)
 		for i := range setUpTries {
-			setUp, err := c.turn(ctx, w, *t, s, setUpBytes)
+			seen, err := c.turn(ctx, w, t, s, setUpBytes)
 			if err != nil {
 				return err
 			}
 			k := key{w.name, t.name, s.name}
-			if i == 0 || setUp.elapsed < c.setUps[k].elapsed {
-				c.setUps[k] = setUp
+			if i == 0 || seen.elapsed < c.setUps[k].elapsed {
+				c.setUps[k] = seen
 			}
 		}
 	}
-	if !w.produces {
-		return nil
-	}
-	return c.fitBurst(ctx, w, t)
-}
-
-// fitBurst finds the burst of a tool: the one with which the lab's client has the first
-// server, whose waits are for requests and for nothing of its own, wait as often for as
-// much.
-func (c *crosscheck) fitBurst(ctx context.Context, w workload, t *tool) error {
-	if len(w.bursts) == 1 {
-		t.burst = w.bursts[0]
-		return nil
-	}
-	s := c.subjects[0]
-	apart := map[int]sample.Series{}
-	for i := range fitTries {
-		c.say("%s: bursts of %s, %s, %d of %d", w.name, t.name, s.name, i+1, fitTries)
-		seen, err := c.tell(ctx, w, *t, s)
-		if err != nil {
-			return err
-		}
-		for _, burst := range w.bursts {
-			like := *t
-			like.burst = burst
-			as, err := c.tell(ctx, w, w.lab(pace{seen, like}), s)
-			if err != nil {
-				return err
-			}
-			apart[burst] = append(apart[burst], as.waitsApart(seen))
-		}
-	}
-	t.burst = slices.MinFunc(w.bursts, func(a, b int) int { return cmp.Compare(apart[a].Median(), apart[b].Median()) })
 	return nil
 }
 
 // round has all tools work with all servers, in turns, each followed by the lab's
-// client as that tool.
+// client as that tool, in each of the bursts that may be the tool's.
 func (c *crosscheck) round(ctx context.Context, w workload, round int) error {
 	see := func(t tool, s *subject) (sight, error) {
 		c.say("%s, round %d of %d: %s, %s", w.name, round, c.options.rounds, t.name, s.name)
@@ -320,8 +280,10 @@ func (c *crosscheck) round(ctx context.Context, w workload, round int) error {
 			if err != nil {
 				return err
 			}
-			if _, err := see(w.lab(pace{seen, t}), s); err != nil {
-				return err
+			for _, burst := range w.bursts {
+				if _, err := see(w.lab(pace{seen, t, burst}), s); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -100,7 +100,7 @@ func TestSetUp(t *testing.T) {
 // A tool that sees what the lab's client sees at its pace agrees, one that sees another
 // ratio or CPU differs, and one that was busy itself is said to be the limit.
 func TestVerdicts(t *testing.T) {
-	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", tools: []tool{{name: "alike"}, {name: "slow"}}}
+	w := workload{name: "produce", title: "produce", rate: "produce_mib_s", bursts: []int{1}, tools: []tool{{name: "alike"}, {name: "slow"}}}
 	c := &crosscheck{seen: map[key][]sight{}}
 	see := func(tool, subject string, mibPerSecond float64, cpu, toolCPU time.Duration) {
 		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / mibPerSecond * float64(time.Second)), cpu: toolCPU, lasted: time.Second}, cpu: cpu}
@@ -110,12 +110,12 @@ func TestVerdicts(t *testing.T) {
 	}
 	see(labTool, contestant.RollwayKafka, 2000, time.Second/2, 0)
 	see(labTool, contestant.Kafka, 200, 4*time.Second, 0)
-	see(asTool("alike"), contestant.RollwayKafka, 800, time.Second, 0)
-	see(asTool("alike"), contestant.Kafka, 200, 4*time.Second, 0)
+	see(asTool("alike", 1), contestant.RollwayKafka, 800, time.Second, 0)
+	see(asTool("alike", 1), contestant.Kafka, 200, 4*time.Second, 0)
 	see("alike", contestant.RollwayKafka, 700, 1100*time.Millisecond, time.Second/2)
 	see("alike", contestant.Kafka, 190, 4*time.Second, time.Second/2)
-	see(asTool("slow"), contestant.RollwayKafka, 600, time.Second, 0)
-	see(asTool("slow"), contestant.Kafka, 150, 4*time.Second, 0)
+	see(asTool("slow", 1), contestant.RollwayKafka, 600, time.Second, 0)
+	see(asTool("slow", 1), contestant.Kafka, 150, 4*time.Second, 0)
 	see("slow", contestant.RollwayKafka, 200, time.Second, time.Second)
 	see("slow", contestant.Kafka, 190, 5*time.Second, time.Second)
 	text := c.table(w)
@@ -137,7 +137,7 @@ func TestVerdicts(t *testing.T) {
 // Where the server is the limit, what a tool gets out of it is held against the lab's
 // client at full speed, since that as the tool gets no more.
 func TestServerLimits(t *testing.T) {
-	w := workload{name: "durable", title: "durable", rate: "produce_mib_s", serverLimits: true, tools: []tool{{name: "tool"}}}
+	w := workload{name: "durable", title: "durable", rate: "produce_mib_s", serverLimits: true, bursts: []int{1}, tools: []tool{{name: "tool"}}}
 	c := &crosscheck{seen: map[key][]sight{}}
 	for _, s := range []struct {
 		tool, subject string
@@ -145,7 +145,7 @@ func TestServerLimits(t *testing.T) {
 	}{
 		{labTool, contestant.RollwayKafka, 8}, {labTool, contestant.Kafka, 4},
 		{"tool", contestant.RollwayKafka, 6}, {"tool", contestant.Kafka, 4},
-		{asTool("tool"), contestant.RollwayKafka, 6}, {asTool("tool"), contestant.Kafka, 4},
+		{asTool("tool", 1), contestant.RollwayKafka, 6}, {asTool("tool", 1), contestant.Kafka, 4},
 	} {
 		seen := sight{run: run{bytes: 1 << 30, elapsed: time.Duration(1024 / s.mibPerSecond * float64(time.Second)), lasted: time.Second}, cpu: time.Second}
 		if err := c.note(w, s.tool, s.subject, 1, seen); err != nil {
@@ -157,17 +157,23 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// Sights that wait as often for a byte are not apart, and twice as often is as far as
-// half as often.
-func TestWaitsApart(t *testing.T) {
-	of := func(waits, bytes int64) sight { return sight{run: run{bytes: bytes}, waits: waits} }
-	a := of(100, 1<<20)
-	if got := a.waitsApart(of(200, 2<<20)); got != 0 {
-		t.Errorf("as often for a byte: %g apart, want 0", got)
+// A tool is held against the lab's client in the bursts that have rollway wait as often.
+func TestLikest(t *testing.T) {
+	w := workload{name: "produce", rate: "produce_mib_s", bursts: []int{1, 2, 4}, tools: []tool{{name: "tool"}}}
+	c := &crosscheck{seen: map[key][]sight{}}
+	see := func(tool string, waits ...int64) {
+		for round, n := range waits {
+			if err := c.note(w, tool, contestant.RollwayKafka, round+1, sight{run: run{bytes: 1 << 20}, waits: n}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	twice, half := a.waitsApart(of(200, 1<<20)), a.waitsApart(of(50, 1<<20))
-	if twice <= 0 || math.Abs(twice-half) > 1e-9 {
-		t.Errorf("twice as often is %g apart, half as often %g; want the same", twice, half)
+	see("tool", 100, 110, 300)
+	see(asTool("tool", 1), 210, 200, 350)
+	see(asTool("tool", 2), 130, 120, 30)
+	see(asTool("tool", 4), 60, 70, 300)
+	if got := c.likest(w, "tool"); got != "lab as tool, bursts of 2" {
+		t.Errorf("the likest is %q, want bursts of 2", got)
 	}
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,7 +58,7 @@ func (s sight) figures(w workload) map[string]float64 {
 
 // resultName is the workload's in a file of results: each tool's is one of its own.
 func resultName(w workload, tool string) string {
-	return "x-" + w.name + "-" + strings.ToLower(strings.ReplaceAll(tool, " ", "-"))
+	return "x-" + w.name + "-" + strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(tool))
 }
 
 // note keeps what was seen, and writes it.
@@ -108,13 +110,28 @@ func (c *crosscheck) description() result.Run {
 }
 
 // rows are whose figures a workload has: the lab's client at full speed, and each tool
-// with the lab's client at its pace.
+// with the lab's client as that tool.
 func (w workload) rows() []string {
 	names := []string{labTool}
 	for _, t := range w.tools {
-		names = append(names, t.name, asTool(t.name))
+		names = append(names, t.name)
+		for _, burst := range w.bursts {
+			names = append(names, asTool(t.name, burst))
+		}
 	}
 	return names
+}
+
+// likest is the lab's client that was most like a tool: in the bursts with which it had
+// rollway, whose waits are for requests and for nothing of its own, wait as often for as
+// much.
+func (c *crosscheck) likest(w workload, tool string) string {
+	waits := c.of(w, tool, contestant.RollwayKafka).waits
+	apart := func(burst int) float64 {
+		over := c.of(w, asTool(tool, burst), contestant.RollwayKafka).waits.Over(waits)
+		return math.Abs(math.Log(over.Median()))
+	}
+	return asTool(tool, slices.MinFunc(w.bursts, func(a, b int) int { return cmp.Compare(apart(a), apart(b)) }))
 }
 
 // congestion is the congestion control of connections that do not choose one.
@@ -149,9 +166,6 @@ func (c *crosscheck) table(w workload) string {
 	}
 	t.Flush() // into a strings.Builder
 	for _, tool := range w.tools {
-		if tool.burst > 0 {
-			fmt.Fprintf(&b, "  %s: as if in bursts of %d\n", tool.name, tool.burst)
-		}
 		for _, v := range c.verdicts(w, tool.name) {
 			fmt.Fprintf(&b, "  %s\n", v)
 		}
@@ -163,18 +177,19 @@ func (c *crosscheck) table(w workload) string {
 // for itself, and then the two.
 func (c *crosscheck) verdicts(w workload, tool string) []string {
 	r, k := c.of(w, tool, contestant.RollwayKafka), c.of(w, tool, contestant.Kafka)
-	ours, theirs := c.of(w, asTool(tool), contestant.RollwayKafka), c.of(w, asTool(tool), contestant.Kafka)
+	like := c.likest(w, tool)
+	ours, theirs := c.of(w, like, contestant.RollwayKafka), c.of(w, like, contestant.Kafka)
 	cpuOurs, cpuTheirs := r.cpu.Over(ours.cpu).Median(), k.cpu.Over(theirs.cpu).Median()
-	as, limit := asTool(tool), limit(r, k)
+	as, limit := like, limit(r, k)
 	if w.serverLimits {
 		ours, theirs = c.of(w, labTool, contestant.RollwayKafka), c.of(w, labTool, contestant.Kafka)
 		as = labTool
 	}
 	return []string{
 		verdict(tool+": ratio of throughput", as, r.rate.Over(ours.rate).Median()/k.rate.Over(theirs.rate).Median(), mayDifferRatio) + limit,
-		verdict(tool+": ratio of CPU s/GiB", asTool(tool), cpuOurs/cpuTheirs, mayDifferRatio),
-		verdict(tool+": CPU s/GiB of rollway", asTool(tool), cpuOurs, mayDifferCPU),
-		verdict(tool+": CPU s/GiB of Kafka", asTool(tool), cpuTheirs, mayDifferCPU),
+		verdict(tool+": ratio of CPU s/GiB", like, cpuOurs/cpuTheirs, mayDifferRatio),
+		verdict(tool+": CPU s/GiB of rollway", like, cpuOurs, mayDifferCPU),
+		verdict(tool+": CPU s/GiB of Kafka", like, cpuTheirs, mayDifferCPU),
 	}
 }
 

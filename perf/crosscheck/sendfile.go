@@ -18,7 +18,7 @@ const iperfName = "iperf3 -Z"
 const connectPause = 20 * time.Millisecond
 
 // sendFileWorkload is what all of them do.
-var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s"}
+var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s", bursts: []int{1}}
 
 // aheadBytes is how much the lab's clients beside iperf3 have asked for that has not
 // come: that one waits for nobody either.
@@ -34,7 +34,7 @@ func (c *crosscheck) readers() []tool {
 			return consume(ctx, s, log, what)
 		}}
 	}
-	return []tool{reader(labTool, c.bytes, 0), reader(asTool(iperfName), answerBytes, answerBytes)}
+	return []tool{reader(labTool, c.bytes, 0), reader(asTool(iperfName, 1), answerBytes, answerBytes)}
 }
 
 // sendFile has iperf3, the bare sendfile server and rollway send, in turns, as fast as

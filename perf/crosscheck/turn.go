@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/rollway/rollway/engine/record"
@@ -45,12 +44,6 @@ func (s sight) less(setUp sight) sight {
 	s.waits -= setUp.waits
 	s.batches -= setUp.batches
 	return s
-}
-
-// waitsApart is how far apart two sights are in waits for a byte: 0 when they are not,
-// otherwise as far as a factor is from 1.
-func (s sight) waitsApart(other sight) float64 {
-	return math.Abs(math.Log(float64(s.waits) / float64(s.bytes) / float64(other.waits) * float64(other.bytes)))
 }
 
 // tell is a turn without what it takes to begin and to end. One that the hypervisor has

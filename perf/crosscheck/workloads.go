@@ -19,6 +19,7 @@ type workload struct {
 	rate     string // the figure of result
 	produces bool
 	tools    []tool // but for the lab's client
+	bursts   []int  // that tools may ask in, see burstOf
 	// lab is the lab's client, at full speed or as a tool.
 	lab func(as pace) tool
 
@@ -27,7 +28,6 @@ type workload struct {
 	batchBytes int
 	window     int // batches in flight
 	configs    map[string]string
-	bursts     []int // that tools may send in
 	// serverLimits says that everybody waits for the server, so that the throughput
 	// that a tool sees can be held against the lab's client at full speed. Where a tool's
 	// own core is the limit, there is only whether the lab's client gets as much at its pace.
@@ -39,32 +39,36 @@ type tool struct {
 	name  string
 	bytes int64 // that it moves in a turn: what takes it some seconds
 	do    func(ctx context.Context, s *subject, log load.Log) (run, error)
-
-	burst int // batches that it sends at once, see fit; 0: it does not send any
 }
 
 // pace is how the lab's client has to go to be like a tool that was seen; the zero pace
 // is full speed.
 type pace struct {
 	sight
-	like tool
+	like  tool
+	burst int // batches, or answers, that are due at once
 }
 
 // name is what the lab's client is called at that pace.
 func (p pace) name() string {
-	if p.like.name == "" {
+	if p.burst == 0 {
 		return labTool
 	}
-	return asTool(p.like.name)
+	return asTool(p.like.name, p.burst)
 }
 
 // labTool is the lab's own client, at full speed.
 const labTool = "lab"
 
 // asTool names the lab's client when it does as a tool: it asks a server for no more
-// than the tool has got out of it, in batches and bursts as large. That is what the tool
-// is held against.
-func asTool(tool string) string { return labTool + " as " + tool }
+// than the tool has got out of it, in batches as large and in such bursts. That is what
+// the tool is held against.
+func asTool(tool string, burst int) string {
+	if burst == 1 {
+		return labTool + " as " + tool
+	}
+	return fmt.Sprintf("%s as %s, bursts of %d", labTool, tool, burst)
+}
 
 // workloads are those that are repeated, with the tools that there are. Where they read,
 // and where they produce to the page cache, a server can do more than a tool, whose core
@@ -91,7 +95,7 @@ func (c *crosscheck) workloads() []workload {
 		tool{name: "kcat", bytes: c.bytes / 128, do: c.kcatProducer(durable)})
 
 	consume := workload{
-		name: "consume", rate: "consume_mib_s",
+		name: "consume", rate: "consume_mib_s", bursts: []int{1},
 		title: "consume a log of batches of 64 KiB from page cache, one consumer, answers of 1 MiB",
 		lab:   c.consumer,
 		tools: c.both(
@@ -132,7 +136,7 @@ func ownCPU(f func() error) (r run, err error) {
 func (c *crosscheck) producer(w workload, bytes int64) func(pace) tool {
 	return func(as pace) tool {
 		bytes, size := bytes, w.batchBytes
-		if as.batches > 0 {
+		if as.burst > 0 {
 			bytes, size = as.bytes, int(as.bytes/as.batches)
 		}
 		return tool{name: as.name(), bytes: bytes, do: func(ctx context.Context, s *subject, log load.Log) (run, error) {
@@ -141,8 +145,8 @@ func (c *crosscheck) producer(w workload, bytes int64) func(pace) tool {
 				return run{}, err
 			}
 			what := load.ProduceRun{Batches: max(1, log.Bytes/batch.Size())}
-			if as.batches > 0 {
-				what.Rate, what.Burst = float64(as.bytes)/as.elapsed.Seconds()/float64(batch.Size()), as.like.burst
+			if as.burst > 0 {
+				what.Rate, what.Burst = float64(as.bytes)/as.elapsed.Seconds()/float64(batch.Size()), as.burst
 			}
 			return produce(ctx, s, load.ProducerOptions{
 				Topic: log.Topic, Partitions: w.partitions, Connections: 1, Window: w.window, Spread: true, Batch: batch,
@@ -205,7 +209,7 @@ func (c *crosscheck) kcatProducer(w workload) func(context.Context, *subject, lo
 func (c *crosscheck) consumer(as pace) tool {
 	what := load.FetchRun{MaxBytes: answerBytes, Depth: 1}
 	t := tool{name: as.name(), bytes: c.bytes}
-	if as.elapsed > 0 {
+	if as.burst > 0 {
 		t.bytes = as.like.bytes
 		what.Rate, what.Copy, what.Busy = float64(as.bytes)/as.elapsed.Seconds()/answerBytes, answerBytes, true
 	}
