@@ -28,7 +28,10 @@ const (
 )
 
 // warmTime is how long the tools work with Kafka before anything of a workload counts.
-const warmTime = time.Minute
+const warmTime = 45 * time.Second
+
+// patience is how long a run waits for others to stop, in all.
+const patience = 5 * time.Minute
 
 // crosscheck is a run.
 type crosscheck struct {
@@ -48,6 +51,7 @@ type crosscheck struct {
 	setUps   map[key]sight   // what it takes a tool to begin and to end
 	seen     map[key][]sight // in the order of rounds
 	writer   *result.Writer  // nil: none
+	patience time.Duration   // how long it may still wait for others to stop
 	progress io.Writer
 }
 
@@ -64,7 +68,7 @@ type subject struct {
 
 // run does everything: tables go to out, what is going on to progress.
 func (o options) run(ctx context.Context, out, progress io.Writer) (err error) {
-	c := &crosscheck{options: o, bytes: int64(o.mib) << 20, setUps: map[key]sight{}, seen: map[key][]sight{}, progress: progress}
+	c := &crosscheck{options: o, bytes: int64(o.mib) << 20, setUps: map[key]sight{}, seen: map[key][]sight{}, patience: patience, progress: progress}
 	if c.dir, err = os.MkdirTemp(o.dir, "rollway-crosscheck-"); err != nil {
 		return err
 	}

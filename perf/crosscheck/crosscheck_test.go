@@ -157,7 +157,7 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// A tool is held against the lab's client in the bursts that have rollway wait as often.
+// A tool is held against the lab's client in the bursts that have the server wait as often.
 func TestLikest(t *testing.T) {
 	w := workload{name: "produce", rate: "produce_mib_s", bursts: []int{1, 2, 4}, tools: []tool{{name: "tool"}}}
 	c := &crosscheck{seen: map[key][]sight{}}
@@ -172,7 +172,7 @@ func TestLikest(t *testing.T) {
 	see(asTool("tool", 1), 210, 200, 350)
 	see(asTool("tool", 2), 130, 120, 30)
 	see(asTool("tool", 4), 60, 70, 300)
-	if got := c.likest(w, "tool"); got != "lab as tool, bursts of 2" {
+	if got := c.likest(w, "tool", contestant.RollwayKafka); got != "lab as tool, bursts of 2" {
 		t.Errorf("the likest is %q, want bursts of 2", got)
 	}
 }

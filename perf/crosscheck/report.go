@@ -40,7 +40,7 @@ func (c *crosscheck) of(w workload, tool, subject string) (s series) {
 		f := seen.figures(w)
 		s.rate, s.cpu = append(s.rate, f[w.rate]), append(s.cpu, f["cpu_s_gib"])
 		s.cores = append(s.cores, seen.cores())
-		s.waits = append(s.waits, float64(seen.waits)/(float64(seen.bytes)/(1<<20)))
+		s.waits = append(s.waits, seen.waitsPerMiB())
 		s.stolen = append(s.stolen, 100*seen.stolen)
 		s.batches = append(s.batches, float64(seen.bytes)/float64(max(1, seen.batches))/(1<<10))
 	}
@@ -53,8 +53,12 @@ func (s sight) figures(w workload) map[string]float64 {
 		w.rate:      float64(s.bytes) / (1 << 20) / s.elapsed.Seconds(),
 		"cpu_s_gib": s.cpu.Seconds() / (float64(s.bytes) / (1 << 30)),
 		"elapsed_s": s.elapsed.Seconds(), "stolen_percent": 100 * s.stolen,
+		"switches_voluntary_mib": s.waitsPerMiB(),
 	}
 }
+
+// waitsPerMiB is how often the server's threads have waited for a MiB.
+func (s sight) waitsPerMiB() float64 { return float64(s.waits) / (float64(s.bytes) / (1 << 20)) }
 
 // resultName is the workload's in a file of results: each tool's is one of its own.
 func resultName(w workload, tool string) string {
@@ -122,14 +126,13 @@ func (w workload) rows() []string {
 	return names
 }
 
-// likest is the lab's client that was most like a tool: in the bursts with which it had
-// rollway, whose waits are for requests and for nothing of its own, wait as often for as
-// much.
-func (c *crosscheck) likest(w workload, tool string) string {
-	waits := c.of(w, tool, contestant.RollwayKafka).waits
+// likest is the lab's client that was most like a tool with a server: in the bursts with
+// which it had that wait as often for as much. How a tool's batches come together depends on how soon
+// they are answered.
+func (c *crosscheck) likest(w workload, tool, subject string) string {
+	waits := c.of(w, tool, subject).waits
 	apart := func(burst int) float64 {
-		over := c.of(w, asTool(tool, burst), contestant.RollwayKafka).waits.Over(waits)
-		return math.Abs(math.Log(over.Median()))
+		return math.Abs(math.Log(c.of(w, asTool(tool, burst), subject).waits.Over(waits).Median()))
 	}
 	return asTool(tool, slices.MinFunc(w.bursts, func(a, b int) int { return cmp.Compare(apart(a), apart(b)) }))
 }
@@ -177,19 +180,23 @@ func (c *crosscheck) table(w workload) string {
 // for itself, and then the two.
 func (c *crosscheck) verdicts(w workload, tool string) []string {
 	r, k := c.of(w, tool, contestant.RollwayKafka), c.of(w, tool, contestant.Kafka)
-	like := c.likest(w, tool)
-	ours, theirs := c.of(w, like, contestant.RollwayKafka), c.of(w, like, contestant.Kafka)
+	like, likeKafka := c.likest(w, tool, contestant.RollwayKafka), c.likest(w, tool, contestant.Kafka)
+	ours, theirs := c.of(w, like, contestant.RollwayKafka), c.of(w, likeKafka, contestant.Kafka)
 	cpuOurs, cpuTheirs := r.cpu.Over(ours.cpu).Median(), k.cpu.Over(theirs.cpu).Median()
-	as, limit := like, limit(r, k)
+	limit, both := limit(r, k), like
+	if likeKafka != like {
+		both += " and " + likeKafka
+	}
+	as := both
 	if w.serverLimits {
 		ours, theirs = c.of(w, labTool, contestant.RollwayKafka), c.of(w, labTool, contestant.Kafka)
 		as = labTool
 	}
 	return []string{
 		verdict(tool+": ratio of throughput", as, r.rate.Over(ours.rate).Median()/k.rate.Over(theirs.rate).Median(), mayDifferRatio) + limit,
-		verdict(tool+": ratio of CPU s/GiB", like, cpuOurs/cpuTheirs, mayDifferRatio),
+		verdict(tool+": ratio of CPU s/GiB", both, cpuOurs/cpuTheirs, mayDifferRatio),
 		verdict(tool+": CPU s/GiB of rollway", like, cpuOurs, mayDifferCPU),
-		verdict(tool+": CPU s/GiB of Kafka", like, cpuTheirs, mayDifferCPU),
+		verdict(tool+": CPU s/GiB of Kafka", likeKafka, cpuTheirs, mayDifferCPU),
 	}
 }
 

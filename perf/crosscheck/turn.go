@@ -20,10 +20,12 @@ const (
 	// settleTime is how long a server gets to go to sleep before it is looked at, see
 	// host.CPUTime.
 	settleTime = 5 * time.Millisecond
-	// disturbedShare of all cores' time, stolen, has a turn done again, at most
-	// disturbedTries times; the least disturbed one counts.
+	// disturbedShare of all cores' time, stolen, has a turn done again, up to
+	// disturbedTries times; the least disturbed one counts. Before the last of them there
+	// is a pause, as long as patience lasts: who steals does so for minutes.
 	disturbedShare = 0.03
-	disturbedTries = 3
+	disturbedTries = 4
+	disturbedPause = 15 * time.Second
 )
 
 // sight is what was seen of a server in a turn.
@@ -59,6 +61,11 @@ func (c *crosscheck) tell(ctx context.Context, w workload, t tool, s *subject) (
 		}
 		if best.stolen <= disturbedShare {
 			break
+		}
+		if try == disturbedTries-2 && c.patience >= disturbedPause {
+			c.patience -= disturbedPause
+			c.say("%.0f %% were stolen: waits for %v", 100*best.stolen, disturbedPause)
+			time.Sleep(disturbedPause)
 		}
 	}
 	best = best.less(c.setUps[key{w.name, t.name, s.name}])

@@ -52,6 +52,7 @@ var Figures = []Figure{
 	{"syscalls_mib", "/MiB", "system calls", Lower, "per MiB, under strace in a run of its own"},
 	{"syscalls_req", "", "system calls a request", Lower, "under strace in a run of its own"},
 	{"switches_voluntary_req", "", "waits a request", Lower, "voluntary context switches of threads"},
+	{"switches_voluntary_mib", "/MiB", "waits", Lower, "voluntary context switches of threads"},
 	{"switches_involuntary_s", "/s", "preemptions", Neither, "involuntary context switches of threads"},
 	{"threads", "", "threads", Neither, ""},
 	{"rss_mib", "MiB", "RSS", Lower, "resident at the end of the counted part, without page cache that is not mapped"},
