@@ -91,24 +91,24 @@ func (c *crosscheck) description() result.Run {
 			{Name: "congestion control", Text: congestion()},
 		},
 	}
-	add := func(w workload) {
-		for _, name := range w.rows() {
+	add := func(w workload, tools ...string) {
+		for _, name := range tools {
 			r.Workloads = append(r.Workloads, result.Workload{
 				Name: resultName(w, name), Title: w.title + ", by " + name, Main: []string{w.rate, "cpu_s_gib"}, Rounds: c.options.rounds,
 			})
 		}
 	}
 	for _, w := range c.workloads() {
-		add(w)
+		add(w, w.rows()...)
 	}
 	if c.iperf != "" {
 		for _, name := range []string{contestant.RollwayNative, contestant.BareSendFile} {
 			r.Contestants = append(r.Contestants, result.Contestant{Name: name, Title: contestant.Title(name)})
 		}
 		r.Contestants = append(r.Contestants, result.Contestant{Name: iperfName, Title: iperfName})
-		w := sendFileWorkload
-		w.tools = []tool{{name: iperfName}}
-		add(w)
+		for _, t := range c.readers() {
+			add(sendFileWorkload, t.name)
+		}
 	}
 	return r
 }

@@ -18,7 +18,7 @@ const iperfName = "iperf3 -Z"
 const connectPause = 20 * time.Millisecond
 
 // sendFileWorkload is what all of them do.
-var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s", bursts: []int{1}}
+var sendFileWorkload = workload{name: "sendfile", title: "sendfile in pieces of 1 MiB to one reader", rate: "consume_mib_s"}
 
 // aheadBytes is how much the lab's clients beside iperf3 have asked for that has not
 // come: that one waits for nobody either.
@@ -81,7 +81,7 @@ func (c *crosscheck) sendFileRound(ctx context.Context, subjects []*subject, rou
 	if err != nil {
 		return fmt.Errorf("%s: %w", iperfName, err)
 	}
-	return note(iperfName, iperfName, iperf)
+	return note(labTool, iperfName, iperf)
 }
 
 // sendByIPerf has iperf3's client send so many bytes by sendfile, on the servers'
@@ -124,7 +124,7 @@ func (c *crosscheck) sendByIPerf(ctx context.Context, bytes int64) (seen sight, 
 func (c *crosscheck) sendFileText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n", sendFileWorkload.title)
-	iperf := c.of(sendFileWorkload, iperfName, iperfName)
+	iperf := c.of(sendFileWorkload, labTool, iperfName)
 	fmt.Fprintf(&b, "  %s: %.0f MiB/s, %.3f CPU s/GiB\n", iperfName, iperf.rate.Median(), iperf.cpu.Median())
 	for _, t := range c.readers() {
 		for _, name := range []string{contestant.BareSendFile, contestant.RollwayNative, contestant.RollwayKafka} {
