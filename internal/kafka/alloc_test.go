@@ -74,12 +74,20 @@ func allocsOf(t *testing.T, f func()) float64 {
 	return testing.AllocsPerRun(100, f)
 }
 
+// fewestAllocsOf is allocsOf with what the engine does in the background left out: its
+// indexes grow and its commits go as disk and scheduler have it, which only adds.
+func fewestAllocsOf(t *testing.T, f func()) float64 {
+	t.Helper()
+	fewest := allocsOf(t, f)
+	for range 4 {
+		fewest = min(fewest, allocsOf(t, f))
+	}
+	return fewest
+}
+
 // A Produce allocates nothing beside what the engine does for the append: one
 // that is acknowledged at once, and one that waits for its commit.
 func TestProduceAllocs(t *testing.T) {
-	// The engine's indexes grow and its commits go as disk and scheduler have it, in one
-	// run more often than in the other. A Produce that allocated would do so 50 times.
-	const background = 25
 	f := openFrontend(t, node.Options{})
 	check := func(topic string, version int16, configs map[string]string) {
 		t.Helper()
@@ -95,7 +103,7 @@ func TestProduceAllocs(t *testing.T) {
 		w.Reset(p)
 		woken := make(chan struct{}, 1)
 		wake := func() { woken <- struct{}{} }
-		bare := allocsOf(t, func() {
+		bare := fewestAllocsOf(t, func() {
 			for _, r := range appends {
 				*r = engine.AppendRequest{Batches: batch, Acks: engine.AcksAll}
 			}
@@ -105,7 +113,7 @@ func TestProduceAllocs(t *testing.T) {
 			}
 		})
 		s := newSteady(t, f, requests)
-		if allocs := allocsOf(t, func() { s.round() }); allocs > bare+background {
+		if allocs := fewestAllocsOf(t, func() { s.round() }); allocs > bare {
 			t.Errorf("%s, version %d: %v allocations in 50 Produces, the engine alone makes %v", topic, version, allocs, bare)
 		}
 	}

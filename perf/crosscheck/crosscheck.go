@@ -47,11 +47,12 @@ type crosscheck struct {
 	// The servers are on the last core, tools on the others; on one core all share it.
 	serverCores, toolCores []int
 
-	subjects []*subject
-	setUps   map[key]sight   // what it takes a tool to begin and to end
-	seen     map[key][]sight // in the order of rounds
-	writer   *result.Writer  // nil: none
-	patience time.Duration   // how long it may still wait for others to stop
+	started  []contestant.Server // all of them, to be ended
+	subjects []*subject          // those that tools work with
+	setUps   map[key]sight       // what it takes a tool to begin and to end
+	seen     map[key][]sight     // in the order of rounds
+	writer   *result.Writer      // nil: none
+	patience time.Duration       // how long it may still wait for others to stop
 	progress io.Writer
 }
 
@@ -146,16 +147,11 @@ func (c *crosscheck) start(ctx context.Context) error {
 			return err
 		}
 		c.subjects = append(c.subjects, s)
-		if c.writer != nil {
-			if err := c.writer.Conditions(s.server.Conditions()...); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
 
-// startOne starts one server, which has no logs yet.
+// startOne starts one server, which has no logs yet, and writes its conditions.
 func (c *crosscheck) startOne(ctx context.Context, name string, o contestant.Options) (*subject, error) {
 	who, err := contestant.New(name, o)
 	if err != nil {
@@ -165,7 +161,11 @@ func (c *crosscheck) startOne(ctx context.Context, name string, o contestant.Opt
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: name, server: server, logs: map[int64]load.Log{}}, nil
+	c.started = append(c.started, server)
+	if c.writer != nil {
+		err = c.writer.Conditions(server.Conditions()...)
+	}
+	return &subject{name: name, server: server, logs: map[int64]load.Log{}}, err
 }
 
 // logOf returns a log of so many bytes on a subject, which is made when it is not there.
@@ -187,8 +187,8 @@ func (c *crosscheck) logOf(ctx context.Context, s *subject, bytes int64) (load.L
 // stop ends the servers.
 func (c *crosscheck) stop() error {
 	var errs []error
-	for _, s := range c.subjects {
-		errs = append(errs, s.server.Kill())
+	for _, server := range c.started {
+		errs = append(errs, server.Kill())
 	}
 	return errors.Join(errs...)
 }

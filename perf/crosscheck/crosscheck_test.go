@@ -157,6 +157,19 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
+// What was not looked at is no figure: of iperf3 nobody counts waits, nor what was stolen.
+func TestFigures(t *testing.T) {
+	w := workload{rate: "consume_mib_s"}
+	seen := sight{run: run{bytes: 1 << 30, elapsed: time.Second}, cpu: time.Second}
+	if f := seen.figures(w); len(f) != 3 || f["consume_mib_s"] != 1024 || f["cpu_s_gib"] != 1 {
+		t.Errorf("figures of iperf3 are %v, want throughput, CPU and time", f)
+	}
+	seen.waits, seen.stolen = 2048, 0.01
+	if f := seen.figures(w); len(f) != 5 || f["switches_voluntary_mib"] != 2 || f["stolen_percent"] != 1 {
+		t.Errorf("figures of a server are %v, want its waits and what was stolen, too", f)
+	}
+}
+
 // A tool is held against the lab's client in the bursts that have the server wait as often.
 func TestLikest(t *testing.T) {
 	w := workload{name: "produce", rate: "produce_mib_s", bursts: []int{1, 2, 4}, tools: []tool{{name: "tool"}}}

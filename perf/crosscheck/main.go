@@ -60,7 +60,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("crosscheck", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.dir, "dir", "/var/tmp", "`directory` on the disk to be measured, for a temporary one in it")
-	f.IntVar(&o.rounds, "rounds", 7, "`number` of rounds")
+	f.IntVar(&o.rounds, "rounds", 5, "`number` of rounds")
 	f.IntVar(&o.mib, "mib", 2048, "how many `MiB` the fastest tool moves in a turn; the others as much less as they are slower")
 	f.StringVar(&o.write, "write", "", "`file` to write the figures to, such as perf/results/crosscheck.jsonl")
 	f.StringVar(&o.commit, "commit", "", "`commit` that is measured, for that file")

@@ -49,12 +49,15 @@ func (c *crosscheck) of(w workload, tool, subject string) (s series) {
 
 // figures are those of package result.
 func (s sight) figures(w workload) map[string]float64 {
-	return map[string]float64{
+	f := map[string]float64{
 		w.rate:      float64(s.bytes) / (1 << 20) / s.elapsed.Seconds(),
 		"cpu_s_gib": s.cpu.Seconds() / (float64(s.bytes) / (1 << 30)),
-		"elapsed_s": s.elapsed.Seconds(), "stolen_percent": 100 * s.stolen,
-		"switches_voluntary_mib": s.waitsPerMiB(),
+		"elapsed_s": s.elapsed.Seconds(),
 	}
+	if s.waits > 0 {
+		f["switches_voluntary_mib"], f["stolen_percent"] = s.waitsPerMiB(), 100*s.stolen
+	}
+	return f
 }
 
 // waitsPerMiB is how often the server's threads have waited for a MiB.
@@ -127,8 +130,8 @@ func (w workload) rows() []string {
 }
 
 // likest is the lab's client that was most like a tool with a server: in the bursts with
-// which it had that wait as often for as much. How a tool's batches come together depends on how soon
-// they are answered.
+// which it had that wait as often for as much. How a tool's batches come together depends
+// on how soon they are answered.
 func (c *crosscheck) likest(w workload, tool, subject string) string {
 	waits := c.of(w, tool, subject).waits
 	apart := func(burst int) float64 {
@@ -147,7 +150,7 @@ func congestion() string {
 }
 
 // table is a workload's: what each tool saw of both servers, and how that differs
-// from what the lab's client saw at its pace.
+// from what the lab's client saw as that tool.
 func (c *crosscheck) table(w workload) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n", w.title)

@@ -46,7 +46,6 @@ func (c *crosscheck) sendFile(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		defer s.server.Kill()
 		subjects = append(subjects, s)
 	}
 	for round := range c.options.rounds + 1 { // the first warms up the page cache and all programs
@@ -68,12 +67,12 @@ func (c *crosscheck) sendFileRound(ctx context.Context, subjects []*subject, rou
 	c.say("%s, round %d of %d", w.name, round, c.options.rounds)
 	for _, t := range c.readers() {
 		for _, s := range subjects {
-			seen, err := c.turn(ctx, w, t, s, t.bytes)
+			seen, err := c.tell(ctx, w, t, s)
 			if err == nil {
 				err = note(t.name, s.name, seen)
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return err
 			}
 		}
 	}

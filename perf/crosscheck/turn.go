@@ -32,9 +32,9 @@ const (
 type sight struct {
 	run
 	cpu     time.Duration // of the server
-	waits   int64         // of the server's threads: voluntary context switches
+	waits   int64         // of the server's threads: voluntary context switches; 0: not looked at
 	batches int64         // that the server has got; 0: not looked at
-	stolen  float64       // share of all cores' time
+	stolen  float64       // share of all cores' time; of no account when waits were not looked at
 }
 
 // less takes off what it takes to begin and to end, which a turn of less has seen. The
@@ -65,7 +65,11 @@ func (c *crosscheck) tell(ctx context.Context, w workload, t tool, s *subject) (
 		if try == disturbedTries-2 && c.patience >= disturbedPause {
 			c.patience -= disturbedPause
 			c.say("%.0f %% were stolen: waits for %v", 100*best.stolen, disturbedPause)
-			time.Sleep(disturbedPause)
+			select {
+			case <-ctx.Done():
+				return sight{}, context.Cause(ctx)
+			case <-time.After(disturbedPause):
+			}
 		}
 	}
 	best = best.less(c.setUps[key{w.name, t.name, s.name}])

@@ -19,7 +19,7 @@ type workload struct {
 	rate     string // the figure of result
 	produces bool
 	tools    []tool // but for the lab's client
-	bursts   []int  // that tools may ask in, see burstOf
+	bursts   []int  // that tools may ask in, see likest
 	// lab is the lab's client, at full speed or as a tool.
 	lab func(as pace) tool
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -409,5 +410,18 @@ func TestQuietTurn(t *testing.T) {
 	f([]float64{20, 1}, result.WarmUp, 9, 1, 1)
 	if out, err := (&lab{repeats: time.Hour}).quietTurn(t.Context(), nil, step{workload: &workload{job: &scripted{stolen: []float64{20}}}}); err == nil {
 		t.Errorf("a turn that failed when it was done again: %v, want its error", out)
+	}
+}
+
+// Clients that sleep in the kernel get room beside those that run, and give it back.
+func TestSleepers(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	end := sleepers(3)
+	if got := runtime.GOMAXPROCS(0); got != before+3 {
+		t.Errorf("room for %d beside %d, want 3", got-before, before)
+	}
+	end()
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("room for %d afterwards, want %d", got, before)
 	}
 }

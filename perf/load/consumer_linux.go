@@ -81,7 +81,7 @@ func (c *Consumer) wait(r FetchRun, start time.Time, asked int64) {
 	}
 	due := start.Add(time.Duration(float64(asked) / r.Rate * float64(time.Second)))
 	for r.Busy && time.Now().Before(due) {
-		c.sum = crc32.Update(c.sum, castagnoli, c.socket.discard[:max(r.Copy, 4<<10)])
+		c.sum = crc32.Update(c.sum, castagnoli, c.socket.discard[:min(max(r.Copy, 4<<10), discardBytes)])
 	}
 	time.Sleep(time.Until(due))
 }
