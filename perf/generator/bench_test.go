@@ -26,7 +26,9 @@ func (s *promptServer) close()                      {}
 func BenchmarkWorker(b *testing.B) {
 	w := DefaultWorkload()
 	w.ProducerRate = 1e9
-	m := newMeter(newMachineClock())
+	c := newMachineClock()
+	defer c.close()
+	m := newMeter(c)
 	m.window.from.Store(math.MinInt64)
 	p, err := newPayloads(w)
 	if err != nil {

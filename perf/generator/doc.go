@@ -29,7 +29,7 @@
 // gives them to a sender. Consumers (consumer.go) give what they receive to the
 // verifier (verify.go). Sender and receiver are what a driver has for its protocol:
 // kafka_driver.go and native_driver.go. run.go has the phases of a run. The clock can be
-// a test's own (clock.go).
+// a test's own (clock.go), and the machine's waits by alarms (alarm.go).
 //
 // # Invariants
 //

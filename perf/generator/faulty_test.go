@@ -189,7 +189,9 @@ func TestFaultyServer(t *testing.T) {
 				harmed = true
 				return h
 			})
-			r, err := newRunner(w, Target{}, Options{}.withDefaults(), server, newMachineClock()).do(t.Context())
+			c := newMachineClock()
+			defer c.close()
+			r, err := newRunner(w, Target{}, Options{}.withDefaults(), server, c).do(t.Context())
 			if !harmed {
 				t.Fatal("message 100 was never sent")
 			}

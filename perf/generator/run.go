@@ -26,7 +26,9 @@ func Run(ctx context.Context, w Workload, t Target, o Options) (*Result, error) 
 		return nil, err
 	}
 	defer d.close()
-	return newRunner(w, t, o, d, newMachineClock()).do(ctx)
+	c := newMachineClock()
+	defer c.close()
+	return newRunner(w, t, o, d, c).do(ctx)
 }
 
 // runner is one run.

@@ -164,22 +164,3 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("%d messages in 3 s, want 9,999", count)
 	}
 }
-
-// The machine's clock waits until the moment and not much less, and ends early with its context.
-func TestMachineClock(t *testing.T) {
-	c := newMachineClock()
-	for _, wait := range []time.Duration{-time.Second, 10 * time.Microsecond, 5 * time.Millisecond} {
-		until := c.now() + int64(wait)
-		if err := c.sleepUntil(t.Context(), until); err != nil || c.now() < until {
-			t.Errorf("woken %d ns early, %v", until-c.now(), err)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := c.sleepUntil(ctx, c.now()+int64(time.Hour)); err != context.Canceled {
-		t.Errorf("%v, want %v", err, context.Canceled)
-	}
-	if skew := time.Since(time.Unix(0, c.now())); skew < -time.Second || skew > time.Second {
-		t.Errorf("the clock is %v behind", skew)
-	}
-}
