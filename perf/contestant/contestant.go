@@ -70,6 +70,10 @@ type Server interface {
 	// acknowledged on that topic; 0 if it was there before, or takes no batches.
 	First() time.Duration
 
+	// TopicConfigs is what Setup.Durable or the contestant's name says of topics, in
+	// Kafka's names. Who makes one by other means than CreateTopic sets it there: else it
+	// is synced or not as the server has it, and not as the run wants it. It is a copy.
+	TopicConfigs() map[string]string
 	// CreateTopic makes a topic, and returns when each of its partitions takes
 	// batches. Configs are in Kafka's names, and go before what Setup.Durable or the
 	// contestant's name says; nil: nothing beside that.

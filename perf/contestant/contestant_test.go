@@ -266,6 +266,9 @@ func TestRollwayDurability(t *testing.T) {
 		if got := describeConfig(t, server.admin, "t", "flush.messages"); got != want {
 			t.Errorf("set-up %+v, configs %v: flush.messages %s, want %s", s, configs, got, want)
 		}
+		if got := server.TopicConfigs()["flush.messages"]; configs == nil && !s.Durable && got != want {
+			t.Errorf("set-up %+v: topics of others get flush.messages %q, want %s", s, got, want)
+		}
 	}
 	f(Setup{Durable: true}, nil, "1")
 	f(Setup{}, nil, "9223372036854775807")

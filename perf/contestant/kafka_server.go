@@ -53,9 +53,14 @@ func (s *kafkaServer) Ready() time.Duration           { return s.ready }
 func (s *kafkaServer) First() time.Duration           { return s.first }
 func (s *kafkaServer) Conditions() []result.Condition { return s.conditions }
 
-func (s *kafkaServer) CreateTopic(ctx context.Context, name string, partitions int, configs map[string]string) error {
+func (s *kafkaServer) TopicConfigs() map[string]string {
 	all := map[string]string{}
 	maps.Copy(all, s.topicConfigs)
+	return all
+}
+
+func (s *kafkaServer) CreateTopic(ctx context.Context, name string, partitions int, configs map[string]string) error {
+	all := s.TopicConfigs()
 	maps.Copy(all, configs)
 	return s.admin.createTopic(ctx, Topic{name, partitions}, all, false)
 }

@@ -97,7 +97,7 @@ func (c cold) measure(ctx context.Context, s *subject, log load.Log, counted tim
 	b := &backlogReader{target: target, log: log}
 	tail := openLoop{rate: c.rate, partitions: 4, producers: 4, recordBytes: 1 << 10}
 	m := meter{subject: s, begin: func() { reader.Go(func() { b.run(reading) }) }}
-	r, err := generator.Run(ctx, tail.workload(c.rate, counted), s.endpoint(), generator.Options{Progress: func(p generator.Progress) {
+	r, err := generator.Run(ctx, tail.workload(s, c.rate, counted), s.endpoint(), generator.Options{Progress: func(p generator.Progress) {
 		if p.Phase == generator.Verify {
 			stop()
 			reader.Wait()

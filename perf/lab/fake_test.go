@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -120,6 +121,7 @@ type fakeServer struct {
 	process        *child.Process
 	ready          time.Duration
 	target, native load.Target
+	configs        map[string]string // TopicConfigs
 }
 
 func (s *fakeServer) Target() load.Target  { return s.target }
@@ -129,6 +131,12 @@ func (s *fakeServer) Ready() time.Duration { return s.ready }
 func (s *fakeServer) First() time.Duration { return s.ready }
 func (s *fakeServer) Conditions() []result.Condition {
 	return []result.Condition{{Name: "version", Text: "of the tests", Contestant: s.fake.name}}
+}
+
+func (s *fakeServer) TopicConfigs() map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, s.configs)
+	return all
 }
 
 func (s *fakeServer) CreateTopic(ctx context.Context, name string, partitions int, configs map[string]string) error {

@@ -43,6 +43,21 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+// Topics that the load generator makes are synced or not as the run wants it, as those are
+// that the lab makes: a server that is told to refuse them, does.
+func TestGeneratorsTopics(t *testing.T) {
+	for _, name := range []string{"test-native", "test-kafka"} {
+		s := newSubject(t, newLab(t, testProgram(), t.TempDir(), name), name)
+		if err := s.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.server.(*fakeServer).configs = map[string]string{"flush.messages": "sometimes"}
+		if _, err := smallJobs["d"].do(t.Context(), s, 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "flush.messages") {
+			t.Errorf("%s: topics with flush.messages=sometimes: %v, want them refused", name, err)
+		}
+	}
+}
+
 // checkJob does a job with the figures of a workload, but for those that are rare.
 func checkJob(t *testing.T, l *lab, name string, w *workload, j job, rare []string) {
 	t.Helper()

@@ -38,20 +38,20 @@ func (o openLoop) do(ctx context.Context, s *subject, counted time.Duration) (ou
 		return out, err
 	}
 	m := meter{subject: s}
-	r, err := generator.Run(ctx, o.workload(rate, counted), s.endpoint(), generator.Options{Progress: m.at})
+	r, err := generator.Run(ctx, o.workload(s, rate, counted), s.endpoint(), generator.Options{Progress: m.at})
 	if err = errors.Join(err, m.err); err != nil {
 		return out, err
 	}
 	return generated(r, m.use, rate)
 }
 
-// workload is what the generator is to do.
-func (o openLoop) workload(rate float64, counted time.Duration) generator.Workload {
+// workload is what the generator is to do with a server.
+func (o openLoop) workload(s *subject, rate float64, counted time.Duration) generator.Workload {
 	w := generator.DefaultWorkload()
 	w.Name, w.PartitionsPerTopic, w.ProducersPerTopic, w.ConsumerPerSubscription = "lab", o.partitions, o.producers, 1
 	w.MessageSize, w.ProducerRate, w.LingerMs = o.recordBytes, rate, 0
 	w.TestDurationMinutes, w.TestDurationSeconds, w.WarmupDurationSeconds = 0, counted.Seconds(), openWarmUp.Seconds()
-	w.TopicConfigs = topicConfigs
+	w.TopicConfigs = s.topicConfigs()
 	return w
 }
 

@@ -108,6 +108,13 @@ func (s *subject) starting() map[string]float64 {
 // 1970, and retention must not find them old.
 var topicConfigs = map[string]string{"retention.ms": "-1", "file.delete.delay.ms": "1"}
 
+// topicConfigs are what topics of the server get that others make in its name.
+func (s *subject) topicConfigs() map[string]string {
+	all := s.server.TopicConfigs()
+	maps.Copy(all, topicConfigs)
+	return all
+}
+
 // newTopic makes a topic and returns its name.
 func (s *subject) newTopic(ctx context.Context, partitions int) (string, error) {
 	s.topics++
