@@ -452,6 +452,46 @@ func TestNumbersGrowth(t *testing.T) {
 	}
 }
 
+// What has lingered is not sent while it would only wait: records that come one by one meanwhile are one batch, which
+// goes when the one before it has gone.
+func TestNumbersHeldBack(t *testing.T) {
+	const records = 100
+	taken := make(chan struct{})
+	var batches []int
+	addr := listenEach(t, func(s *fake) {
+		s.begin(7, 0)
+		for next := 0; next < records; {
+			f, _, values := s.produce()
+			if next == 0 {
+				<-taken
+			}
+			batches = append(batches, len(values))
+			s.acknowledge(f.RequestID, int64(next), len(values))
+			next += len(values)
+		}
+		s.end()
+	})
+	p, r := idempotent(t, addr, ProducerOptions{Linger: -1})
+	for i := range records {
+		if err := p.Produce(t.Context(), Record{Value: []byte("value")}); err != nil {
+			t.Fatal(err)
+		}
+		if i < 2 { // the first is on its way, and the second waits for its answer
+			eventually(t, "sealed", func() bool { return p.partitions[0].sealedNumber.Load() == int64(i+1) })
+		}
+		time.Sleep(100 * time.Microsecond) // time to make a batch of it
+	}
+	close(taken)
+	eventually(t, "all answers", func() bool { return len(r.all()) == 3 })
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.good(t, 3)
+	if !slices.Equal(batches, []int{1, 1, records - 2}) {
+		t.Errorf("batches of %d records, want 1, 1 and all others", batches)
+	}
+}
+
 // Where nothing is answered or nothing is sent again, batches have no number.
 func TestNoNumbers(t *testing.T) {
 	for _, options := range []ProducerOptions{{Acks: AcksNone}, {RetryFor: -1}, {DisableIdempotence: true}} {

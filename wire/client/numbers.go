@@ -159,6 +159,10 @@ func (t *producerPartition) pump() {
 			return
 		}
 	}
+	if t.held > t.sealedNumber.Load() {
+		t.producer.linger(t, t.held, 0)
+	}
+	t.held = 0
 }
 
 // acknowledged goes on after a good answer.

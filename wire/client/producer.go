@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -307,7 +308,7 @@ func (p *Producer) Close(ctx context.Context) error {
 // sealAll sends all open batches.
 func (p *Producer) sealAll() {
 	for _, partition := range p.partitions {
-		partition.seal(0)
+		partition.seal()
 	}
 }
 
@@ -340,7 +341,7 @@ func (p *Producer) tick(now time.Time) time.Duration {
 		open, again, wait := p.due(now)
 		switch {
 		case open.partition != nil:
-			open.partition.seal(open.number)
+			open.partition.lingered(open.number)
 		case again != nil:
 			again.sendAgain()
 		default:
@@ -388,13 +389,16 @@ func (p *Producer) dropLingering(n int) {
 }
 
 // linger gives the open batch of a partition its deadline.
-func (p *Producer) linger(partition *producerPartition, number int64) {
-	due := time.Now().Add(max(0, p.options.Linger))
+func (p *Producer) linger(partition *producerPartition, number int64, wait time.Duration) {
+	l := lingering{partition: partition, number: number, due: time.Now().Add(max(0, wait))}
 	p.mu.Lock()
-	first := len(p.lingering) == 0
-	p.lingering = append(p.lingering, lingering{partition: partition, number: number, due: due})
+	at := len(p.lingering)
+	for at > 0 && l.due.Before(p.lingering[at-1].due) { // only next to batches that are held back
+		at--
+	}
+	p.lingering = slices.Insert(p.lingering, at, l)
 	p.mu.Unlock()
-	if first {
+	if at == 0 {
 		p.wakeLoop()
 	}
 }

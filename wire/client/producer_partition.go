@@ -20,6 +20,10 @@ const (
 	maxRetryPause   = time.Second
 )
 
+// heldPause is when a batch that is held back is looked at again, should what holds it
+// back not end by itself.
+const heldPause = 5 * time.Millisecond
+
 // producerPartition is what a Producer knows of one partition: the batch that
 // is open, and those that are sealed and not done.
 type producerPartition struct {
@@ -47,6 +51,9 @@ type producerPartition struct {
 	pause time.Duration // +checklocks:mu
 	// numbers is what an idempotent producer knows; nil without idempotence.
 	numbers *numbers // +checklocks:mu
+	// held is the number of the open batch that has lingered and is held back, see
+	// hold; it may have been sealed since. 0: none.
+	held int64 // +checklocks:mu
 	// progress, if not nil, is closed when a batch leaves the queue.
 	progress chan struct{} // +checklocks:mu
 }
@@ -88,7 +95,7 @@ func (t *producerPartition) append(r *Record, size int) error {
 	if t.full(t.builder.Size()) || p.room.waiting.Load() > 0 {
 		t.sealOpen()
 	} else if t.builder.Count() == 1 {
-		p.linger(t, t.sealedNumber.Load()+1)
+		p.linger(t, t.sealedNumber.Load()+1, p.options.Linger)
 	}
 	return nil
 }
@@ -96,7 +103,7 @@ func (t *producerPartition) append(r *Record, size int) error {
 // full tells whether a batch of this size is to be sent. One that would only wait
 // behind another that waits goes on to grow: few large batches in the window of an
 // idempotent producer carry more than few small ones. It is sent with the next
-// record once the other is gone, or when it has lingered.
+// record once the other is gone, or by itself when it has lingered and the other is gone.
 // +checklocks:t.building
 func (t *producerPartition) full(size int) bool {
 	p := t.producer
@@ -109,14 +116,41 @@ func (t *producerPartition) full(size int) bool {
 	return t.numbers == nil || last < 0 || t.queue[last].state != batchWaiting
 }
 
-// seal sends the open batch if it is of the given number, or whatever its
-// number is if that is 0.
-func (t *producerPartition) seal(number int64) {
+// seal sends the open batch.
+func (t *producerPartition) seal() {
 	t.building.Lock()
 	defer t.building.Unlock()
-	if t.builder.Count() > 0 && (number == 0 || number == t.sealedNumber.Load()+1) {
+	if t.builder.Count() > 0 {
 		t.sealOpen()
 	}
+}
+
+// lingered sends the open batch of that number, whose deadline has come, or holds it
+// back.
+func (t *producerPartition) lingered(number int64) {
+	t.building.Lock()
+	defer t.building.Unlock()
+	switch {
+	case t.builder.Count() == 0 || number != t.sealedNumber.Load()+1: // it was sealed
+	case t.hold(number):
+		t.producer.linger(t, number, heldPause)
+	default:
+		t.sealOpen()
+	}
+}
+
+// hold tells whether the open batch would only wait behind another until the window has
+// room, which the next answer makes: it may grow until then. Else many records that come
+// one by one would be as many batches, each the slower for those before it. pump sends it.
+func (t *producerPartition) hold(number int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, last := t.numbers, len(t.queue)-1
+	if n == nil || n.offline || n.refusing || n.renew != renewNothing || last < 0 || t.queue[last].state != batchWaiting {
+		return false
+	}
+	t.held = number
+	return true
 }
 
 // sealOpen builds the open batch, which is not empty, and sends it unless the
