@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/load"
 )
 
@@ -44,7 +45,7 @@ func (f fanOut) do(ctx context.Context, s *subject, counted time.Duration) (out 
 		return out, err
 	}
 	defer producers.Close()
-	if err := s.settleDisk(); err != nil {
+	if err := errors.Join(s.settleDisk(), host.FreshMemory(int64(f.bytesPerSecond*counted.Seconds()))); err != nil {
 		return out, err
 	}
 	rate := f.bytesPerSecond / float64(batch.Size())

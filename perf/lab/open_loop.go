@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollway/rollway/perf/generator"
+	"github.com/rollway/rollway/perf/host"
 	"github.com/rollway/rollway/perf/result"
 	"github.com/rollway/rollway/perf/sample"
 )
@@ -25,6 +26,9 @@ type openLoop struct {
 // then, and its consumers wait.
 const openWarmUp = 500 * time.Millisecond
 
+// mostRecords are about as many a second as one core of clients has sent.
+const mostRecords = 400_000
+
 func (o openLoop) do(ctx context.Context, s *subject, counted time.Duration) (out taken, err error) {
 	rate := o.rate
 	if o.percent > 0 {
@@ -34,7 +38,7 @@ func (o openLoop) do(ctx context.Context, s *subject, counted time.Duration) (ou
 		}
 		rate = highest * float64(o.percent) / 100
 	}
-	if err := s.settleDisk(); err != nil {
+	if err := errors.Join(s.settleDisk(), host.FreshMemory(o.written(rate, counted))); err != nil {
 		return out, err
 	}
 	m := meter{subject: s}
@@ -43,6 +47,14 @@ func (o openLoop) do(ctx context.Context, s *subject, counted time.Duration) (ou
 		return out, err
 	}
 	return generated(r, m.use, rate)
+}
+
+// written is about how many bytes a turn writes, some more rather than less.
+func (o openLoop) written(rate float64, counted time.Duration) int64 {
+	if rate == 0 {
+		rate = mostRecords
+	}
+	return max(1<<20, int64(min(rate, mostRecords)*(openWarmUp+counted).Seconds())*int64(o.recordBytes))
 }
 
 // workload is what the generator is to do with a server.
