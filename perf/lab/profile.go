@@ -44,7 +44,7 @@ func (e effort) String() string {
 
 // thorough is the effort behind published figures.
 var thorough = effort{
-	rounds: 5, counted: 1500 * time.Millisecond, openRounds: 3, open: 5 * time.Second,
+	rounds: 5, counted: 1500 * time.Millisecond, openRounds: 3, open: 4 * time.Second,
 	cold: time.Second, warmUp: 500 * time.Millisecond, jvmWarmUp: 15 * time.Second, syscalls: true, repeats: true,
 	produceBytes: 1 << 30, backlogBytes: 10 << 30,
 }
