@@ -41,7 +41,7 @@ const (
 	// mostRepeats is how often.
 	mostRepeats = 2
 	// repeatPart bounds what that may take: one in so many of the time of all turns.
-	repeatPart = 12
+	repeatPart = 20
 )
 
 // turnLimit bounds a turn, so that a server that hangs does not hold up the rest.
