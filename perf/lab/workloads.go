@@ -81,7 +81,7 @@ func workloads(p profile, extra []string) []*workload {
 				Main: []string{"consume_mib_s", "cpu_s_gib", "cpu_user_s_gib", "backlog_records", "switches_voluntary_req", "client_cores"}, Rounds: p.openRounds,
 			},
 			job: fanOut{readers: readers, bytesPerSecond: 50 << 20}, contestants: logs,
-			counted: p.open, around: 3 * time.Second, warms: true,
+			counted: p.open, around: 2500 * time.Millisecond, warms: true,
 		})
 	}
 	for _, w := range durableWorkloads(p) {
@@ -263,7 +263,7 @@ const maximumName = "i-max"
 func (p profile) openLoop(o openLoop, name, title, note string, contestants []string, durable bool) *workload {
 	return &workload{
 		Workload: result.Workload{Name: name, Title: title, Note: note, Main: latencyMain, Rounds: p.openRounds},
-		job:      o, contestants: contestants, durable: durable, counted: p.open, around: 3 * time.Second, warms: true,
+		job:      o, contestants: contestants, durable: durable, counted: p.open, around: 2500 * time.Millisecond, warms: true,
 	}
 }
 
