@@ -223,7 +223,7 @@ func TestGroupsOfDamagedLog(t *testing.T) {
 	if len(lost) != len("group-0") {
 		t.Fatalf("%q is missing from\n%s", lost, stdout)
 	}
-	_, err = s.try(nil, "group", "describe", lost, "--timeout", "1s")
+	_, err = s.try(nil, "group", "describe", lost, "--timeout", "4s")
 	says(t, err, dir+", which cannot be read")
 	s.stop()
 }
