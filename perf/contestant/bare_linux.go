@@ -121,10 +121,10 @@ func (s *bareServer) file(topic string, partition int) string {
 	return bare.SinkFile(filepath.Join(s.dir, topic), partition)
 }
 
-// CreateTopic has the server serve a topic of new, empty files instead of the one
-// before. It has no configs. A server for fetches has a file for partition 0 only.
 func (s *bareServer) TopicConfigs() map[string]string { return map[string]string{} }
 
+// CreateTopic has the server serve a topic of new, empty files instead of the one
+// before. It has no configs. A server for fetches has a file for partition 0 only.
 func (s *bareServer) CreateTopic(_ context.Context, name string, partitions int, _ map[string]string) error {
 	if _, err := os.Stat(s.file(name, 0)); !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(fmt.Errorf("create topic %s: it exists", name), err)

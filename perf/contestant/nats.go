@@ -96,9 +96,9 @@ func (s *natsServer) Ready() time.Duration           { return s.ready }
 func (s *natsServer) First() time.Duration           { return s.first }
 func (s *natsServer) Conditions() []result.Condition { return s.conditions }
 
-// CreateTopic makes a stream for each partition. It takes no notice of configs.
 func (s *natsServer) TopicConfigs() map[string]string { return map[string]string{} }
 
+// CreateTopic makes a stream for each partition. It takes no notice of configs.
 func (s *natsServer) CreateTopic(_ context.Context, name string, partitions int, _ map[string]string) error {
 	if _, there := s.topics[name]; there {
 		return fmt.Errorf("create topic %s: it exists", name) // NATS makes the same stream once more
